@@ -1,0 +1,10 @@
+#!/bin/sh
+# Locks every dependency with hashes and without a registry's address.
+set -eu
+cd "$(dirname "$0")/.."
+uv=.venv/bin/uv
+flags="--universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --quiet"
+# shellcheck disable=SC2086
+$uv pip compile $flags --all-extras --group dev pyproject.toml -o requirements/dev.txt
+# shellcheck disable=SC2086
+echo "uv>=0.9" | $uv pip compile $flags - -o requirements/uv.txt

@@ -1,0 +1,1 @@
+"""Dashboards, alert rules and routes as typed, pure Python values."""

@@ -1,0 +1,1 @@
+"""The dashboards that ship with watchkeeper, one module each."""

@@ -1,0 +1,1 @@
+"""Definitions rendered into the files that other systems read."""

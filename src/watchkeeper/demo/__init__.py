@@ -1,0 +1,1 @@
+"""AgentDesk, an example product that imports the public door only."""

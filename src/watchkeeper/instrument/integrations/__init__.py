@@ -1,0 +1,1 @@
+"""One module per library that watchkeeper can observe, all with the same face."""

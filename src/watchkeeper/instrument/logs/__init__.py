@@ -1,0 +1,1 @@
+"""Structured logs: structlog and standard-library records in, one JSON shape out."""

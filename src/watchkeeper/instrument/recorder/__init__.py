@@ -1,0 +1,1 @@
+"""Spans: the OpenTelemetry trace API in, OTLP bytes out."""

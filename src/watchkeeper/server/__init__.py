@@ -1,0 +1,1 @@
+"""The embedded engine: ingest, store, query, rules, alerts and the web UI in one process."""

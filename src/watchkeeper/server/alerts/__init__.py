@@ -1,0 +1,1 @@
+"""Firing alerts turned into notifications that reach a person."""

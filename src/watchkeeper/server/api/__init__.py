@@ -1,0 +1,1 @@
+"""The HTTP routes: Prometheus, Tempo, Loki, OTLP and our own few."""

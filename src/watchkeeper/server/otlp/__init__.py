@@ -1,0 +1,1 @@
+"""OTLP requests decoded into rows."""

@@ -1,0 +1,1 @@
+"""PromQL parsed, checked and evaluated over any source of series."""

@@ -1,0 +1,1 @@
+"""The store: DuckDB segments per signal and day, reached by intent."""

@@ -1,0 +1,117 @@
+"""The tables of each kind of segment, as SQL. Documented in ``docs/reference/store-format.md``."""
+
+__all__ = ["FORMAT_VERSION", "LOGS", "METRICS", "SPANS", "STATE"]
+
+FORMAT_VERSION = 1
+"""Written into every file's ``about`` table; a file of a higher version is refused."""
+
+_ABOUT = """
+CREATE TABLE IF NOT EXISTS about (key VARCHAR NOT NULL, value VARCHAR NOT NULL);
+CREATE TABLE IF NOT EXISTS batches (digest BLOB NOT NULL, committed_ns BIGINT NOT NULL);
+"""
+
+SPANS = (
+    _ABOUT
+    + """
+CREATE TABLE IF NOT EXISTS spans (
+    trace_id BLOB NOT NULL,
+    span_id BLOB NOT NULL,
+    parent_span_id BLOB,
+    trace_state VARCHAR NOT NULL,
+    flags UINTEGER NOT NULL,
+    name VARCHAR NOT NULL,
+    kind UTINYINT NOT NULL,
+    start_ns BIGINT NOT NULL,
+    end_ns BIGINT NOT NULL,
+    status_code UTINYINT NOT NULL,
+    status_message VARCHAR NOT NULL,
+    service VARCHAR NOT NULL,
+    attributes VARCHAR NOT NULL,
+    events VARCHAR NOT NULL,
+    links VARCHAR NOT NULL,
+    dropped VARCHAR NOT NULL,
+    resource VARCHAR NOT NULL,
+    scope VARCHAR NOT NULL
+);
+"""
+)
+
+LOGS = (
+    _ABOUT
+    + """
+CREATE TABLE IF NOT EXISTS logs (
+    time_ns BIGINT NOT NULL,
+    observed_ns BIGINT NOT NULL,
+    severity_number UTINYINT NOT NULL,
+    severity_text VARCHAR NOT NULL,
+    body VARCHAR NOT NULL,
+    body_json BOOLEAN NOT NULL,
+    trace_id BLOB,
+    span_id BLOB,
+    flags UINTEGER NOT NULL,
+    event_name VARCHAR NOT NULL,
+    service VARCHAR NOT NULL,
+    attributes VARCHAR NOT NULL,
+    dropped UINTEGER NOT NULL,
+    resource VARCHAR NOT NULL,
+    scope VARCHAR NOT NULL
+);
+"""
+)
+
+METRICS = (
+    _ABOUT
+    + """
+CREATE TABLE IF NOT EXISTS series (series_id BIGINT NOT NULL, labels VARCHAR NOT NULL);
+CREATE TABLE IF NOT EXISTS samples (
+    series_id BIGINT NOT NULL,
+    t_ms BIGINT NOT NULL,
+    value DOUBLE NOT NULL
+);
+CREATE TABLE IF NOT EXISTS exemplars (
+    series_id BIGINT NOT NULL,
+    t_ms BIGINT NOT NULL,
+    value DOUBLE NOT NULL,
+    labels VARCHAR NOT NULL
+);
+CREATE TABLE IF NOT EXISTS families (
+    name VARCHAR NOT NULL,
+    type VARCHAR NOT NULL,
+    help VARCHAR NOT NULL,
+    unit VARCHAR NOT NULL
+);
+"""
+)
+
+STATE = (
+    _ABOUT
+    + """
+CREATE TABLE IF NOT EXISTS alert_states (
+    rule_group VARCHAR NOT NULL,
+    rule VARCHAR NOT NULL,
+    labels VARCHAR NOT NULL,
+    annotations VARCHAR NOT NULL,
+    state VARCHAR NOT NULL,
+    value DOUBLE NOT NULL,
+    active_at_ms BIGINT NOT NULL,
+    fired_at_ms BIGINT,
+    resolved_at_ms BIGINT,
+    last_eval_ms BIGINT NOT NULL
+);
+CREATE TABLE IF NOT EXISTS notifications (
+    id VARCHAR NOT NULL,
+    dedup_key VARCHAR NOT NULL,
+    rule VARCHAR NOT NULL,
+    labels VARCHAR NOT NULL,
+    annotations VARCHAR NOT NULL,
+    status VARCHAR NOT NULL,
+    receiver VARCHAR NOT NULL,
+    created_ms BIGINT NOT NULL,
+    attempts INTEGER NOT NULL,
+    next_attempt_ms BIGINT,
+    sent_ms BIGINT,
+    outcome VARCHAR NOT NULL,
+    answer VARCHAR NOT NULL
+);
+"""
+)

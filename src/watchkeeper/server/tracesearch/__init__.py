@@ -1,0 +1,1 @@
+"""Traces by id and by TraceQL."""

@@ -1,0 +1,1 @@
+"""The web UI's built files and the routes that serve them."""

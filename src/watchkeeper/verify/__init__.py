@@ -1,0 +1,1 @@
+"""Proof over HTTP: trace completeness, dashboard checks and alert drills."""

@@ -1,0 +1,72 @@
+"""Every limit: its name, default, and the reason under which refusals are counted.
+
+A room reads the default from here and offers a setting or argument to change it.
+"""
+
+from watchkeeper.vocabulary.model import Limit
+
+__all__ = ["LIMITS", "limit"]
+
+_TABLE: tuple[Limit, ...] = (
+    # in the application
+    Limit("span_queue_items_max", 20_000, "spans",
+          "Ended spans waiting to be encoded; the newest are dropped.", "queue_full"),
+    Limit("log_queue_items_max", 20_000, "records",
+          "Log records waiting to be encoded; the newest are dropped.", "queue_full"),
+    Limit("span_attributes_max", 128, "attributes",
+          "Attributes of a span; further ones are dropped and counted on the span.", "attribute_count"),
+    Limit("span_events_max", 128, "events", "Events of a span; as above.", "event_count"),
+    Limit("span_links_max", 128, "links", "Links of a span; as above.", "link_count"),
+    Limit("attribute_value_chars_max", 16_384, "characters",
+          "Length of a text attribute; the rest is cut off.", "attribute_length"),
+    Limit("batch_items_max", 1_000, "items", "Spans or records in one export request.", "batch"),
+    Limit("spool_bytes_max", 256 * 1024 * 1024, "bytes",
+          "Encoded batches on disk; the oldest are dropped.", "spool_full"),
+    Limit("log_line_bytes_max", 262_144, "bytes",
+          "Length of a log line; long values are cut with a marker.", "line_length"),
+    Limit("metric_series_max", 2_000, "series",
+          "Series of one metric in one process; more fold into an overflow series.", "series"),
+    Limit("content_chars_max", 8_192, "characters",
+          "Captured prompt or response text; the rest is cut off.", "content_length"),
+    # in the server
+    Limit("request_body_bytes_max", 16 * 1024 * 1024, "bytes",
+          "Request body after decompression; answered 413.", "body_too_large"),
+    Limit("ingest_queue_bytes_max", 128 * 1024 * 1024, "bytes",
+          "Decoded telemetry waiting for a commit; answered 503 with Retry-After.", "overload"),
+    Limit("nesting_depth_max", 100, "levels",
+          "Depth of nested values in a body; answered 400.", "nesting"),
+    Limit("scrape_body_bytes_max", 32 * 1024 * 1024, "bytes",
+          "Body of one scrape; the scrape fails.", "body_too_large"),
+    Limit("scrape_samples_max", 100_000, "samples",
+          "Samples of one scrape; the scrape fails.", "sample_limit"),
+    Limit("label_count_max", 64, "labels", "Labels of one series; the scrape fails.", "label_limit"),
+    Limit("label_value_chars_max", 2_048, "characters",
+          "Length of a label value; the scrape fails.", "label_length"),
+    Limit("series_max", 500_000, "series",
+          "Series in the index; samples of new ones are refused.", "series_limit"),
+    Limit("query_text_bytes_max", 16_384, "bytes", "Text of a query; answered 400.", "query_too_long"),
+    Limit("query_nesting_max", 250, "levels", "Nesting of a query; answered 400.", "query_nesting"),
+    Limit("query_points_max", 11_000, "points",
+          "Points per series of a range query; answered 400.", "query_points"),
+    Limit("query_samples_max", 50_000_000, "samples",
+          "Samples that one query may load; answered 422.", "query_samples"),
+    Limit("query_timeout_s_max", 30, "seconds", "Time of one query; answered 503.", "query_timeout"),
+    Limit("query_concurrency_max", 20, "queries",
+          "Queries at once; more wait, and are answered 503 after the timeout.", "query_concurrency"),
+    Limit("search_traces_max", 10_000, "traces", "Traces that one search returns.", "search_limit"),
+    Limit("log_lines_max", 5_000, "lines", "Lines that one log query returns.", "line_limit"),
+    Limit("trace_spans_max", 100_000, "spans",
+          "Spans of one trace that are returned; the answer says how many were left out.", "trace_size"),
+    Limit("rule_file_bytes_max", 4 * 1024 * 1024, "bytes", "Size of a rule file.", "rule_file"),
+)  # fmt: skip
+
+LIMITS: dict[str, Limit] = {entry.name: entry for entry in _TABLE}
+
+
+def limit(name: str) -> int:
+    """Return the default of the limit called *name*.
+
+    Raises:
+        KeyError: No limit has that name.
+    """
+    return LIMITS[name].default

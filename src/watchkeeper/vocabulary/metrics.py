@@ -1,0 +1,241 @@
+"""Every metric that watchkeeper emits."""
+
+from watchkeeper.vocabulary.model import Kind, Metric, Origin
+
+__all__ = ["METRICS", "METRIC_BY_NAME", "METRIC_BY_SERIES"]
+
+_HTTP_S = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0)
+_DB_S = (0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0)
+_LLM_S = (0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92)
+_AGENT_S = (0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 6.4, 12.8, 25.6, 51.2, 102.4, 204.8, 409.6)
+_TOKENS = tuple(float(4**power) for power in range(14))
+_JOB_S = (0.01, 0.05, 0.1, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0, 3600.0)
+_BYTES = (100.0, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8)
+_STEPS = (1.0, 2.0, 3.0, 5.0, 8.0, 13.0, 21.0, 34.0, 55.0)
+_QUERY_S = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+
+_C, _U, _G, _H = Kind.COUNTER, Kind.UPDOWN, Kind.GAUGE, Kind.HISTOGRAM
+_GENAI, _OWN = Origin.SEMCONV_GENAI, Origin.OWN
+_LLM_LABELS = ("gen_ai.operation.name", "gen_ai.provider.name", "gen_ai.request.model")
+
+_APPLICATION: tuple[Metric, ...] = (
+    # HTTP
+    Metric(
+        "http.server.request.duration", _H, "s", "Duration of HTTP requests, by route and status.",
+        ("http.request.method", "http.route", "http.response.status_code", "url.scheme", "error.type"),
+        _HTTP_S,
+    ),
+    Metric(
+        "http.server.active_requests", _U, "{request}", "HTTP requests being served.",
+        ("http.request.method", "url.scheme"), stability="development",
+    ),
+    Metric(
+        "http.server.response.body.size", _H, "By", "Size of HTTP response bodies.",
+        ("http.request.method", "http.route", "http.response.status_code", "url.scheme"), _BYTES,
+        stability="development",
+    ),
+    # database
+    Metric(
+        "db.client.operation.duration", _H, "s", "Duration of database operations.",
+        ("db.system.name", "db.operation.name", "db.collection.name", "error.type"), _DB_S,
+    ),
+    Metric(
+        "db.client.connection.count", _U, "{connection}", "Connections of a pool, by state.",
+        ("db.client.connection.pool.name", "db.client.connection.state"), stability="development",
+    ),
+    Metric(
+        "db.client.connection.max", _U, "{connection}", "Most connections that a pool may open.",
+        ("db.client.connection.pool.name",), stability="development",
+    ),
+    Metric(
+        "db.client.connection.timeouts", _C, "{timeout}", "Waits for a connection that timed out.",
+        ("db.client.connection.pool.name",), stability="development",
+    ),
+    Metric(
+        "db.client.connection.use_time", _H, "s", "Time that a connection was borrowed.",
+        ("db.client.connection.pool.name",), _DB_S, stability="development",
+    ),
+    Metric(
+        "db.client.connection.wait_time", _H, "s", "Time to obtain a connection from a pool.",
+        ("db.client.connection.pool.name",), _DB_S, stability="development",
+    ),
+    # generative AI
+    Metric(
+        "gen_ai.client.token.usage", _H, "{token}", "Tokens per LLM call, by direction.",
+        (*_LLM_LABELS, "gen_ai.token.type"), _TOKENS, _GENAI, "development",
+    ),
+    Metric(
+        "gen_ai.client.operation.duration", _H, "s", "Duration of LLM calls.",
+        (*_LLM_LABELS, "error.type"), _LLM_S, _GENAI, "development",
+    ),
+    Metric(
+        "gen_ai.client.operation.time_to_first_chunk", _H, "s",
+        "Time to the first chunk of streamed LLM answers.",
+        _LLM_LABELS, _LLM_S, _GENAI, "development",
+    ),
+    Metric(
+        "gen_ai.invoke_agent.duration", _H, "s", "Duration of agent runs.",
+        ("gen_ai.agent.name", "error.type"), _AGENT_S, _GENAI, "development",
+    ),
+    Metric(
+        "gen_ai.execute_tool.duration", _H, "s", "Duration of tool calls.",
+        ("gen_ai.tool.name", "error.type"), _LLM_S, _GENAI, "development",
+    ),
+    Metric(
+        "agent.run.steps", _H, "{step}", "LLM and tool calls per agent run.",
+        ("gen_ai.agent.name",), _STEPS, _OWN, "development",
+    ),
+    Metric(
+        "llm.cost", _C, "USD", "Price of LLM calls in US dollars.",
+        ("gen_ai.provider.name", "gen_ai.request.model", "gen_ai.agent.name", "tenant.id"), (), _OWN,
+        "development",
+    ),
+    Metric(
+        "llm.unknown_price", _C, "{call}", "LLM calls whose model has no known price.",
+        ("gen_ai.provider.name", "gen_ai.request.model"), (), _OWN, "development",
+    ),
+    # ingestion
+    Metric(
+        "pipeline.stage.duration", _H, "s", "Duration of pipeline stages.",
+        ("pipeline.name", "pipeline.stage", "error.type"), _JOB_S, _OWN, "development",
+    ),
+    Metric(
+        "pipeline.items", _C, "{item}", "Items that passed a stage or were rejected by it.",
+        ("pipeline.name", "pipeline.stage", "pipeline.outcome"), (), _OWN, "development",
+    ),
+    Metric(
+        "pipeline.run.duration", _H, "s", "Duration of whole pipeline runs.",
+        ("pipeline.name", "error.type"), _JOB_S, _OWN, "development",
+    ),
+    Metric(
+        "pipeline.last_success.time", _G, "s", "Unix time of a pipeline's last successful run.",
+        ("pipeline.name",), (), _OWN, "development",
+    ),
+    # jobs
+    Metric(
+        "job.run.duration", _H, "s", "Run time of background jobs.",
+        ("job.name", "job.queue", "job.outcome"), _JOB_S, _OWN, "development",
+    ),
+    Metric(
+        "job.wait.duration", _H, "s", "Time that background jobs waited in their queue.",
+        ("job.name", "job.queue"), _JOB_S, _OWN, "development",
+    ),
+    Metric(
+        "job.queue.depth", _G, "{job}", "Background jobs waiting in a queue.",
+        ("job.queue",), (), _OWN, "development",
+    ),
+    # authentication
+    Metric(
+        "auth.attempts", _C, "{attempt}", "Authentication attempts, by method and outcome.",
+        ("auth.action", "auth.method", "auth.provider", "auth.outcome", "auth.reason"), (), _OWN,
+        "development",
+    ),
+    # process
+    Metric(
+        "process.cpu.time", _C, "s", "CPU time of the process.", ("cpu.mode",),
+        stability="development",
+    ),
+    Metric(
+        "process.memory.usage", _U, "By", "Resident memory of the process.",
+        stability="development",
+    ),
+    Metric("process.thread.count", _U, "{thread}", "Threads of the process.", stability="development"),
+    Metric(
+        "process.unix.file_descriptor.count", _U, "{file_descriptor}",
+        "Open file descriptors of the process.", stability="development",
+    ),
+    Metric("process.uptime", _G, "s", "Time since the process started.", stability="development"),
+    Metric(
+        "cpython.gc.collections", _C, "{collection}", "Runs of the garbage collector.",
+        ("cpython.gc.generation",), stability="development",
+    ),
+    Metric(
+        "event_loop.lag", _G, "s", "Delay of the event loop, the worst of the last interval.",
+        (), (), _OWN, "development",
+    ),
+    Metric(
+        "watchkeeper.build.info", _G, "", "Always 1; versions as labels.",
+        ("version", "python"), (), _OWN,
+    ),
+    # our own pipeline in the application
+    Metric(
+        "otel.sdk.span.started", _C, "{span}", "Spans started.", stability="development",
+    ),
+    Metric(
+        "otel.sdk.processor.span.processed", _C, "{span}",
+        "Spans whose processing ended, in success or error.", ("error.type",),
+        stability="development",
+    ),
+    Metric(
+        "otel.sdk.exporter.span.exported", _C, "{span}",
+        "Spans whose export ended, in success or error.", ("error.type",), stability="development",
+    ),
+    Metric(
+        "otel.sdk.processor.span.queue.size", _U, "{span}", "Spans waiting in memory.",
+        stability="development",
+    ),
+    Metric("otel.sdk.log.created", _C, "{log_record}", "Log records created.", stability="development"),
+    Metric(
+        "otel.sdk.exporter.log.exported", _C, "{log_record}",
+        "Log records whose export ended, in success or error.", ("error.type",),
+        stability="development",
+    ),
+    Metric(
+        "otel.sdk.processor.log.queue.size", _U, "{log_record}", "Log records waiting in memory.",
+        stability="development",
+    ),
+    Metric(
+        "watchkeeper.telemetry.dropped", _C, "{item}", "Telemetry that was lost, by reason.",
+        ("signal", "reason"), (), _OWN,
+    ),
+    Metric(
+        "watchkeeper.spool.size", _U, "By", "Telemetry waiting on disk for its endpoint.",
+        (), (), _OWN,
+    ),
+    Metric(
+        "watchkeeper.hook.errors", _C, "{error}", "Errors of our own that were kept from the host.",
+        ("hook",), (), _OWN,
+    ),
+    Metric(
+        "watchkeeper.metric.overflow", _C, "{update}",
+        "Updates folded into an overflow series.", ("reason",), (), _OWN,
+    ),
+)  # fmt: skip
+
+_SERVER: tuple[Metric, ...] = tuple(
+    Metric(name, kind, unit, brief, labels, buckets, _OWN, "development", emitter="server")
+    for name, kind, unit, brief, labels, buckets in (
+        ("watchkeeper.server.requests", _C, "{request}", "Requests to the embedded server.",
+         ("endpoint", "code"), ()),
+        ("watchkeeper.server.request.duration", _H, "s", "Duration of requests to the server.",
+         ("endpoint",), _QUERY_S),
+        ("watchkeeper.server.ingested", _C, "{item}", "Items committed to the store.",
+         ("signal",), ()),
+        ("watchkeeper.server.refused", _C, "{item}", "Items or requests that were refused.",
+         ("signal", "reason"), ()),
+        ("watchkeeper.server.duplicate_batches", _C, "{batch}",
+         "Batches that were sent again and had been stored already.", ("signal",), ()),
+        ("watchkeeper.server.commit.duration", _H, "s", "Duration of a group commit.",
+         ("signal",), _QUERY_S),
+        ("watchkeeper.server.store.size", _U, "By", "Bytes on disk.", ("signal",), ()),
+        ("watchkeeper.server.series", _U, "{series}", "Series in the index.", (), ()),
+        ("watchkeeper.server.scrape.failures", _C, "{scrape}", "Scrapes that failed.",
+         ("reason",), ()),
+        ("watchkeeper.server.rule.evaluations", _C, "{evaluation}", "Rule evaluations.",
+         ("rule_group", "outcome"), ()),
+        ("watchkeeper.server.rule.iterations_missed", _C, "{iteration}",
+         "Evaluations of a rule group that were skipped because the last one ran late.",
+         ("rule_group",), ()),
+        ("watchkeeper.server.notifications", _C, "{notification}", "Notifications sent.",
+         ("receiver", "outcome"), ()),
+        ("watchkeeper.server.memory", _U, "By", "Resident memory of the server.", (), ()),
+        ("watchkeeper.server.uptime", _G, "s", "Time since the server started.", (), ()),
+        ("watchkeeper.server.quarantined", _C, "{file}", "Damaged files set aside.", ("reason",), ()),
+    )
+)  # fmt: skip
+
+METRICS: tuple[Metric, ...] = _APPLICATION + _SERVER
+METRIC_BY_NAME: dict[str, Metric] = {metric.name: metric for metric in METRICS}
+METRIC_BY_SERIES: dict[str, Metric] = {
+    series: metric for metric in METRICS for series in metric.series_names
+}
