@@ -73,15 +73,20 @@ class Metric:
     """``application`` (in the instrumented process) or ``server`` (the embedded engine)."""
 
     @property
+    def unit_word(self) -> str:
+        """The unit as Prometheus and OpenMetrics spell it, or "" where they show none."""
+        if self.unit == "1" and self.kind is Kind.GAUGE:
+            return "ratio"
+        return _UNIT_WORDS.get(self.unit, "")
+
+    @property
     def prometheus_name(self) -> str:
         """The family name on the wire, without ``_bucket``, ``_sum`` and ``_count``.
 
         Rules: OpenTelemetry specification, compatibility/prometheus_and_openmetrics.md.
         """
         base = re.sub(r"_+", "_", re.sub(r"[^a-zA-Z0-9_:]", "_", self.name)).strip("_")
-        word = _UNIT_WORDS.get(self.unit, "")
-        if self.unit == "1" and self.kind is Kind.GAUGE:
-            word = "ratio"
+        word = self.unit_word
         if word and not base.endswith(f"_{word}"):
             base = f"{base}_{word}"
         if self.kind is Kind.COUNTER and not base.endswith("_total"):

@@ -1,0 +1,179 @@
+"""Families: every series of one metric, found by its label values."""
+
+from __future__ import annotations
+
+import threading
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from typing import Generic, TypeVar
+
+from watchkeeper.instrument.metrics.instruments import (
+    Counter,
+    Gauge,
+    Histogram,
+    counter_type,
+    gauge_type,
+    histogram_type,
+)
+from watchkeeper.vocabulary.limits import limit
+from watchkeeper.vocabulary.model import Metric
+
+__all__ = [
+    "OVERFLOW",
+    "Collect",
+    "CounterFamily",
+    "Family",
+    "GaugeFamily",
+    "HistogramFamily",
+    "Hooks",
+    "label_block",
+]
+
+OVERFLOW = 'otel_metric_overflow="true"'
+"""The labels of the series that takes what crosses the limit (OpenTelemetry, metrics/sdk.md)."""
+
+_VALUE_CHARS_MAX = limit("label_value_chars_max")
+
+Collect = Callable[[], Mapping[tuple[str, ...], float]]
+"""Returns label values, in declared order, and the value of each series."""
+
+_Child = TypeVar("_Child", Counter, Gauge, Histogram)
+
+
+class Hooks:
+    """What a family tells its set: the clock, refused values and folded updates."""
+
+    __slots__ = ("folded", "now_ns", "refused")
+
+    def __init__(
+        self,
+        now_ns: Callable[[], int],
+        refused: Callable[[], None],
+        folded: Callable[[], None],
+    ) -> None:
+        self.now_ns = now_ns
+        self.refused = refused
+        self.folded = folded
+
+
+def label_block(names: tuple[str, ...], values: tuple[str, ...]) -> str:
+    """Return ``a="x",b="y"`` with the values escaped and the empty ones left out."""
+    return ",".join(
+        f'{name}="{_escape(value)}"' for name, value in zip(names, values, strict=True) if value
+    )
+
+
+def _escape(value: str) -> str:
+    escaped = value.replace("\\", r"\\").replace("\n", r"\n").replace('"', r"\"")
+    return escaped.encode("utf-8", "replace").decode("utf-8")
+
+
+class Family(ABC, Generic[_Child]):
+    """Every series of one metric."""
+
+    def __init__(self, metric: Metric, hooks: Hooks, series_max: int) -> None:
+        self.metric = metric
+        self.name = metric.prometheus_name
+        self.label_names = metric.label_names
+        self.collect: Collect | None = None
+        self._hooks = hooks
+        self._series_max = min(metric.series_max, series_max)
+        self._children: dict[tuple[str, ...], _Child] = {}
+        self._overflow: _Child | None = None
+        self._lock = threading.Lock()
+
+    def child(self, values: tuple[str, ...] = ()) -> _Child:
+        """Return the series with these label values; made on first use.
+
+        Beyond the limit of the metric every new combination gets the one overflow series, and
+        ``watchkeeper.metric.overflow`` counts the calls that did.
+
+        Args:
+            values: One text per label in the vocabulary's order; "" means that it is absent.
+
+        Raises:
+            ValueError: The number of values is not the number of labels.
+        """
+        try:
+            return self._children[values]
+        except KeyError:
+            return self._create(values)
+
+    def remove(self, values: tuple[str, ...]) -> None:
+        """Forget the series with these label values, if it exists."""
+        with self._lock:
+            self._children.pop(values, None)
+
+    def series(self) -> list[_Child]:
+        """Return every series at this moment, the overflow series last."""
+        children: list[_Child] = list(self._children.values())
+        overflow = self._overflow
+        return children if overflow is None else [*children, overflow]
+
+    def reset(self) -> None:
+        """Set every series to zero, keeping the objects that hooks hold on to."""
+        self._lock = threading.Lock()
+        for child in self.series():
+            child.reset()
+
+    def prefix(self, labels: str) -> str:
+        """Return what a line of the series starts with, up to the value."""
+        name = self.name
+        return f"{name}{{{labels}}} " if labels else f"{name} "
+
+    @abstractmethod
+    def _make(self, labels: str) -> _Child: ...
+
+    def _create(self, values: tuple[str, ...]) -> _Child:
+        if len(values) != len(self.label_names):
+            raise ValueError(
+                f"{self.metric.name} takes {len(self.label_names)} label values "
+                f"{self.label_names}, got {len(values)}"
+            )
+        key = tuple(str(value)[:_VALUE_CHARS_MAX] for value in values)
+        with self._lock:
+            child = self._children.get(key)
+            if child is not None:
+                return child
+            if len(self._children) < self._series_max:
+                child = self._children[key] = self._make(label_block(self.label_names, key))
+                return child
+            if self._overflow is None:
+                self._overflow = self._make(OVERFLOW)
+        self._hooks.folded()
+        return self._overflow
+
+
+class CounterFamily(Family[Counter]):
+    """The series of a counter; `collect_from` reads them from elsewhere at each exposition."""
+
+    def collect_from(self, collect: Collect | None) -> None:
+        """Add the series that *collect* returns; None removes them."""
+        self.collect = collect
+
+    def _make(self, labels: str) -> Counter:
+        return counter_type(self.prefix(labels), self._hooks.refused)
+
+
+class GaugeFamily(Family[Gauge]):
+    """The series of a gauge or up-down counter; `collect_from` reads them from elsewhere."""
+
+    def collect_from(self, collect: Collect | None) -> None:
+        """Add the series that *collect* returns; None removes them."""
+        self.collect = collect
+
+    def _make(self, labels: str) -> Gauge:
+        return gauge_type(self.prefix(labels))
+
+
+class HistogramFamily(Family[Histogram]):
+    """The series of a histogram."""
+
+    def prefix(self, labels: str) -> str:
+        """Return the labels alone: a histogram's lines differ in their names."""
+        return labels
+
+    def _make(self, labels: str) -> Histogram:
+        return histogram_type(
+            self.prefix(labels), self.metric.buckets, self._hooks.now_ns, self._hooks.refused
+        )
