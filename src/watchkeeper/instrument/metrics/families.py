@@ -107,8 +107,9 @@ class Family(ABC, Generic[_Child]):
     def series(self) -> list[_Child]:
         """Return every series at this moment, the overflow series last."""
         children: list[_Child] = list(self._children.values())
-        overflow = self._overflow
-        return children if overflow is None else [*children, overflow]
+        if self._overflow is not None:
+            children.append(self._overflow)
+        return children
 
     def reset(self) -> None:
         """Set every series to zero, keeping the objects that hooks hold on to."""

@@ -1,0 +1,176 @@
+"""Parsers of settings: from an argument or a variable's text to a value.
+
+Each returns the value or raises ValueError, whose message is what would be accepted.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
+from typing import TextIO, cast
+from urllib.parse import unquote, urlsplit
+
+__all__ = [
+    "at_least_one",
+    "boolean",
+    "endpoint",
+    "log_level",
+    "names",
+    "one_of",
+    "pairs",
+    "path",
+    "port",
+    "positive",
+    "ratio",
+    "stream",
+    "text",
+]
+
+_TRUE = frozenset({"1", "true", "yes", "on"})
+_FALSE = frozenset({"0", "false", "no", "off"})
+_HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
+
+
+def text(given: object) -> str:
+    """Accept a text, or a path, without control characters."""
+    shown = str(given) if isinstance(given, str) or hasattr(given, "__fspath__") else None
+    if shown is None or any(ord(letter) < 32 for letter in shown):
+        raise ValueError("a text without control characters")
+    return shown.strip()
+
+
+def boolean(given: object) -> bool:
+    """Accept a bool, or 1/0, true/false, yes/no, on/off."""
+    if isinstance(given, bool):
+        return given
+    word = str(given).strip().lower()
+    if word in _TRUE:
+        return True
+    if word in _FALSE:
+        return False
+    raise ValueError("true or false (also 1/0, yes/no, on/off)")
+
+
+def one_of(*words: str) -> Callable[[object], str]:
+    """Return a parser that accepts one of *words* in any case."""
+
+    def parser(given: object) -> str:
+        word = str(given).strip().lower()
+        if word not in words:
+            raise ValueError(" or ".join(words))
+        return word
+
+    return parser
+
+
+def log_level(given: object) -> str:
+    """Accept a level's name in any case, or the standard library's number for it."""
+    levels = {"10": "debug", "20": "info", "30": "warning", "40": "error", "50": "critical"}
+    word = str(given).strip().lower()
+    word = {"warn": "warning", "fatal": "critical"}.get(word, levels.get(word, word))
+    if word not in levels.values():
+        raise ValueError("debug, info, warning, error or critical")
+    return word
+
+
+def endpoint(given: object) -> str:
+    """Accept an http(s) URL or an empty text; a closing slash is dropped."""
+    url = text(given).rstrip("/")
+    if not url:
+        return ""
+    parts = urlsplit(url)
+    if parts.scheme not in {"http", "https"} or not parts.hostname:
+        raise ValueError("a URL such as http://127.0.0.1:4318, or an empty text")
+    return url
+
+
+def pairs(given: object) -> Mapping[str, str]:
+    """Accept a mapping, or ``name=value,…`` with percent-encoded values (W3C Baggage)."""
+    found: dict[str, str] = {}
+    if isinstance(given, Mapping):
+        found = {str(name): str(value) for name, value in given.items()}
+    else:
+        for item in str(given).split(","):
+            name, equals, value = item.partition("=")
+            if item.strip():
+                if not equals:
+                    raise ValueError("name=value pairs separated by commas")
+                found[unquote(name.strip())] = unquote(value.strip())
+    for name, value in found.items():
+        if not _HEADER_NAME.fullmatch(name) or any(ord(letter) < 32 for letter in value):
+            raise ValueError("names of letters, digits and -_.; values without control characters")
+    return MappingProxyType(found)
+
+
+def ratio(given: object) -> float:
+    """Accept a number from 0 to 1."""
+    number = _number(given)
+    if number is None or not 0.0 <= number <= 1.0:
+        raise ValueError("a number from 0 to 1")
+    return number
+
+
+def positive(given: object) -> float:
+    """Accept a finite number above 0."""
+    number = _number(given)
+    if number is None or not 0.0 < number < 1e9:
+        raise ValueError("a number above 0")
+    return number
+
+
+def at_least_one(given: object) -> int:
+    """Accept a whole number from 1."""
+    number = _number(given)
+    if number is None or number < 1 or number != int(number):
+        raise ValueError("a whole number from 1")
+    return int(number)
+
+
+def port(given: object) -> int:
+    """Accept a port number; 0 asks for a free one."""
+    number = _number(given)
+    if number is None or not 0 <= number <= 65_535 or number != int(number):
+        raise ValueError("a port from 0 to 65535")
+    return int(number)
+
+
+def path(given: object) -> str:
+    """Accept a URL path that begins with a slash."""
+    shown = text(given)
+    if not re.fullmatch(r"/[A-Za-z0-9._~/-]*", shown):
+        raise ValueError("a path such as /metrics")
+    return shown
+
+
+def names(given: object) -> str | tuple[str, ...]:
+    """Accept ``auto``, names separated by commas, or a sequence of names; ``none`` means none."""
+    if isinstance(given, str):
+        word = given.strip().lower()
+        if word == "auto":
+            return "auto"
+        items = [] if word == "none" else [part.strip() for part in word.split(",")]
+    elif isinstance(given, Sequence):
+        items = [str(part).strip().lower() for part in given]
+    else:
+        items = [""]
+    if not all(re.fullmatch(r"[a-z0-9_.-]+", item) for item in items):
+        raise ValueError("auto, none, or names such as fastapi,sqlalchemy")
+    return tuple(items)
+
+
+def stream(given: object) -> TextIO:
+    """Accept an object that text can be written to."""
+    if not callable(getattr(given, "write", None)):
+        raise ValueError("a text stream with a write method")  # noqa: TRY004 - one error for all
+    return cast("TextIO", given)
+
+
+def _number(given: object) -> float | None:
+    if isinstance(given, bool) or not isinstance(given, str | int | float):
+        return None
+    try:
+        number = float(given)
+    except (ValueError, OverflowError):
+        return None
+    return number if abs(number) < 1e18 else None
