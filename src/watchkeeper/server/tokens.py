@@ -125,9 +125,8 @@ class Cursor:
         """Return a later token without moving; the end token past the end."""
         return self._tokens[min(self._index + ahead, len(self._tokens) - 1)]
 
-    @property
-    def at_end(self) -> bool:
-        """Whether every token was read."""
+    def ended(self) -> bool:
+        """Return whether every token was read."""
         return self._tokens[self._index].kind == "end"
 
     def next(self) -> Token:

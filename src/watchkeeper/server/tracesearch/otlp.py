@@ -116,7 +116,7 @@ def _attributes(source: dict[str, Any]) -> list[KeyValue]:
     return [KeyValue(key=key, value=_value(value)) for key, value in source.items()]
 
 
-def _value(value: Any) -> AnyValue:  # noqa: ANN401 - whatever JSON can hold
+def _value(value: Any) -> AnyValue:
     if isinstance(value, str):
         return AnyValue(string_value=value)
     if isinstance(value, bool):

@@ -59,14 +59,14 @@ def parse(query: str) -> SpansetQuery:
         QueryLimitError: The text is too long or too deeply nested.
     """
     cursor = Cursor(tokenize(query), "TraceQL")
-    if cursor.at_end:
+    if cursor.ended():
         return SpansetFilter(None)
     tree = _either(cursor)
     if cursor.is_op("|"):
         raise cursor.refused("a pipeline after the spanset")
     if cursor.is_op(">", ">>", "<", "<<", "~"):
         raise cursor.refused(f"the structural operator {cursor.token.text!r}")
-    if not cursor.at_end:
+    if not cursor.ended():
         raise cursor.unexpected("'&&', '||' or the end of the query")
     return tree
 

@@ -35,7 +35,7 @@ class Reader(Protocol):
         """Return an SQL fragment for the rows of *name* in the range."""
         ...
 
-    def execute(self, sql: str, params: Any = None) -> Any:  # noqa: ANN401 - DuckDB's cursor
+    def execute(self, sql: str, params: Any = None) -> Any:
         """Run a query and return something with ``fetchall``."""
         ...
 
