@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Literal
 
 from watchkeeper.errors import QueryLimitError, QueryParseError, QueryRefusedError
 from watchkeeper.vocabulary.limits import limit
 
 __all__ = ["Cursor", "Token", "duration_ns", "tokenize"]
-
-TokenKind = Literal["string", "duration", "number", "name", "op", "end"]
 
 _UNIT_NS = {
     "ns": 1,
@@ -42,7 +39,8 @@ _ESCAPES = {"n": "\n", "t": "\t", "r": "\r", "b": "\b", "f": "\f", "v": "\v", "a
 class Token:
     """One token: its kind, its meaning as text, and where it starts."""
 
-    kind: TokenKind
+    kind: str
+    """``string``, ``duration``, ``number``, ``name``, ``op`` or ``end``."""
     text: str
     """Unescaped for strings, as written otherwise."""
     at: int
@@ -96,12 +94,12 @@ def tokenize(query: str) -> list[Token]:
                 "Accepted: the query language's tokens. Next: check quotes and operators.",
                 at,
             )
-        kind = match.lastgroup
+        kind = match.lastgroup or ""
         text = match.group()
         if kind == "string":
             text = text[1:-1] if text[0] == "`" else _unescape(text[1:-1])
         if kind != "space":
-            tokens.append(Token(kind, text, at))  # type: ignore[arg-type] # the groups are the kinds
+            tokens.append(Token(kind, text, at))
         at = match.end()
     tokens.append(Token("end", "", len(query)))
     return tokens

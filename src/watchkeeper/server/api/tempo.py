@@ -138,7 +138,7 @@ def _search(store: SpanStore, request: Request) -> Response:
 
 def _summary(trace: TraceSummary) -> dict[str, Any]:
     return {
-        "traceID": trace.trace_id.lstrip("0") or "0",
+        "traceID": trace.trace_id,
         "rootServiceName": trace.root_service or "<root span not yet received>",
         "rootTraceName": trace.root_name,
         "startTimeUnixNano": str(trace.start_ns),
