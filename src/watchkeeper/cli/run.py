@@ -1,0 +1,83 @@
+"""Starts a command so that the Python web application in it is observed, with no change to its code.
+
+Works with reloaders and several workers, for every process the command starts:
+
+  watchkeeper run -- uvicorn app:app --reload
+  watchkeeper run --service shop -- uvicorn app:app --workers 2
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import sys
+
+from watchkeeper.cli.serve import default_data_dir
+from watchkeeper.errors import SettingError
+
+__all__ = ["HELP", "NAME", "arguments", "run"]
+
+NAME = "run"
+HELP = "start a command with its applications observed (zero code)"
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's arguments."""
+    add = parser.add_argument
+    add("--service", default=None, help="name of the service (default: from the command)")
+    add("--endpoint", default="http://127.0.0.1:8400",
+        help="OTLP/HTTP endpoint (default: http://127.0.0.1:8400)")  # fmt: skip
+    add(
+        "--targets-dir", default=None, help="where scrape targets are announced (default: per user)"
+    )
+    add("command_line", nargs=argparse.REMAINDER, metavar="-- COMMAND", help="what to start")
+
+
+def environment(args: argparse.Namespace, command: list[str]) -> dict[str, str]:
+    """Return the environment in which *command* is observed.
+
+    What the user has set wins over what is made up here.
+    """
+    from watchkeeper.instrument import autoload
+
+    made_up = {
+        "WATCHKEEPER_SERVICE": args.service or service_name(command),
+        "WATCHKEEPER_ENDPOINT": args.endpoint,
+        "WATCHKEEPER_TARGETS_DIR": args.targets_dir or str(default_data_dir() / "targets"),
+    }
+    result = {**made_up, **os.environ}
+    for name, given in (("SERVICE", args.service), ("TARGETS_DIR", args.targets_dir)):
+        if given:
+            result[f"WATCHKEEPER_{name}"] = given
+    result["WATCHKEEPER_AUTOLOAD"] = "1"
+    paths = [str(autoload.path_entry()), os.environ.get("PYTHONPATH", "")]
+    result["PYTHONPATH"] = os.pathsep.join(path for path in paths if path)
+    return result
+
+
+def service_name(command: list[str]) -> str:
+    """Return a name for what *command* runs: ``uvicorn shop.app:app`` is ``shop``."""
+    for word in command[1:]:
+        if ":" in word and not word.startswith("-"):
+            return word.split(":")[0].split(".")[0]
+    return os.path.basename(command[0])  # noqa: PTH119 - a word of a command, not a path
+
+
+def run(args: argparse.Namespace) -> int:
+    """Become the command; does not return unless it cannot be started."""
+    command = args.command_line[1:] if args.command_line[:1] == ["--"] else args.command_line
+    if not command:
+        raise SettingError(
+            "nothing to run: got no command. Accepted: watchkeeper run -- COMMAND. "
+            "Next: put the command after '--'."
+        )
+    program = shutil.which(command[0])
+    if program is None:
+        raise SettingError(
+            f"command not found: got {command[0]!r}. Accepted: a program on PATH. "
+            "Next: check the spelling or activate its virtual environment."
+        )
+    sys.stdout.flush()
+    os.execve(program, command, environment(args, command))  # noqa: S606 - the user's own command
+    return 1

@@ -1,0 +1,57 @@
+"""Runs the embedded server: ingest, store, queries, rules, alerts and the web UI in one process.
+
+It listens on 127.0.0.1 only and keeps everything in one data directory.
+Point an application at it with WATCHKEEPER_ENDPOINT=http://127.0.0.1:8400.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+from pathlib import Path
+
+__all__ = ["HELP", "NAME", "arguments", "run"]
+
+NAME = "serve"
+HELP = "run the embedded server"
+
+
+def default_data_dir() -> Path:
+    """Return the per-user data directory, by the XDG base directory specification."""
+    home = os.environ.get("XDG_DATA_HOME") or str(Path.home() / ".local" / "share")
+    return Path(home) / "watchkeeper"
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's arguments."""
+    add = parser.add_argument
+    add("--port", type=int, default=8400, help="UI, query APIs and OTLP/HTTP (default: 8400)")
+    add("--otlp-port", type=int, default=4318, help="OTLP/HTTP also here; 0 is off (default: 4318)")
+    add("--data-dir", type=Path, default=None, help="where telemetry is kept (default: per user)")
+    add("--targets-dir", type=Path, default=None, help="folder of Prometheus file_sd JSON files")
+    add("--scrape-interval", type=float, default=5.0, metavar="S", help="seconds (default: 5)")
+    add("--rules", type=Path, action="append", default=[], metavar="FILE",
+        help="a Prometheus rule file; may be repeated (default: the rules that ship)")  # fmt: skip
+    add("--eval-interval", type=float, default=15.0, metavar="S",
+        help="seconds between rule evaluations, where a group names none (default: 15)")  # fmt: skip
+    add("--slack-webhook-url", default=os.environ.get("WATCHKEEPER_SLACK_WEBHOOK_URL", ""),
+        metavar="URL", help="where alerts go (or WATCHKEEPER_SLACK_WEBHOOK_URL)")  # fmt: skip
+
+
+def run(args: argparse.Namespace) -> int:
+    """Serve until SIGINT or SIGTERM."""
+    from watchkeeper.server.run import serve
+    from watchkeeper.server.settings import ServerSettings
+
+    data_dir = args.data_dir or default_data_dir()
+    settings = ServerSettings(
+        port=args.port,
+        otlp_port=args.otlp_port,
+        data_dir=data_dir,
+        targets_dir=args.targets_dir or data_dir / "targets",
+        scrape_interval_s=args.scrape_interval,
+        rule_files=tuple(args.rules),
+        eval_interval_s=args.eval_interval,
+        slack_webhook_url=args.slack_webhook_url,
+    )
+    return serve(settings)
