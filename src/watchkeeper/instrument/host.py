@@ -1,0 +1,88 @@
+"""What integrations and domain functions need of the running instrumentation.
+
+The composition root (`watchkeeper.configure`) makes one object that fits `Host` and attaches it here.
+Before that, and after `detach`, `current` returns None and everything in `domain` does nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Protocol
+
+from opentelemetry.trace import TracerProvider
+
+from watchkeeper.clock import Clock
+from watchkeeper.instrument.metrics import MetricSet
+from watchkeeper.instrument.settings import Settings
+
+__all__ = ["SCOPE", "Host", "attach", "current", "detach"]
+
+SCOPE = "watchkeeper"
+"""Instrumentation scope of every span that we make ourselves."""
+
+
+class Host(Protocol):
+    """The running instrumentation. Every method is safe to call from any thread and never raises."""
+
+    @property
+    def clock(self) -> Clock:
+        """Where time comes from."""
+        ...
+
+    @property
+    def metrics(self) -> MetricSet:
+        """The metrics of this process."""
+        ...
+
+    @property
+    def settings(self) -> Settings:
+        """The settings in force."""
+        ...
+
+    @property
+    def tracer_provider(self) -> TracerProvider:
+        """Where our tracers come from."""
+        ...
+
+    def event(self, name: str, level: str, attributes: Mapping[str, object]) -> None:
+        """Write one named log event of the vocabulary.
+
+        Args:
+            name: Name of the event, ``http.request`` for example.
+            level: ``info``, ``warning`` or ``error``.
+            attributes: Its attributes; None values are left out.
+        """
+        ...
+
+    def failed(self, hook: str) -> None:
+        """Count the exception being handled in ``watchkeeper.hook.errors``."""
+        ...
+
+    def start_loop_monitor(self) -> None:
+        """Watch the lag of the running event loop, if nobody does yet."""
+        ...
+
+
+class _Holder:
+    __slots__ = ("host",)
+
+    def __init__(self) -> None:
+        self.host: Host | None = None
+
+
+_HOLDER = _Holder()
+
+
+def attach(host: Host) -> None:
+    """Let every domain function record through *host* from now on."""
+    _HOLDER.host = host
+
+
+def detach() -> None:
+    """Make every domain function a no-op again."""
+    _HOLDER.host = None
+
+
+def current() -> Host | None:
+    """Return the attached host, or None."""
+    return _HOLDER.host
