@@ -83,6 +83,10 @@ ATTRIBUTES: tuple[Attribute, ...] = (
     Attribute("pipeline.outcome", "str", "What became of items.", _OWN, values=("accepted", "rejected")),
     Attribute("pipeline.items_in", "int", "Items that a stage was given.", _OWN),
     Attribute("pipeline.items_out", "int", "Items that a stage passed on.", _OWN),
+    Attribute("pipeline.items_rejected", "int", "Items that a stage rejected.", _OWN),
+    Attribute(
+        "pipeline.reject_reasons", "str[]", "Why items were rejected, `reason=count`.", _OWN
+    ),
     Attribute("auth.method", "str", "Way of signing in: `password`, `oauth`, `token`.", _OWN),
     Attribute("auth.provider", "str", "Identity provider, `local` for our own passwords.", _OWN),
     Attribute("auth.action", "str", "`login`, `register`, `logout`, `refresh`.", _OWN),

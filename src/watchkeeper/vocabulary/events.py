@@ -29,7 +29,10 @@ EVENTS: tuple[Event, ...] = (
     ),
     Event(
         "pipeline.stage", "info", "A pipeline stage ended.",
-        ("pipeline.name", "pipeline.stage", "pipeline.items_in", "pipeline.items_out", "error.type"),
+        (
+            "pipeline.name", "pipeline.stage", "pipeline.items_in", "pipeline.items_out",
+            "pipeline.items_rejected", "error.type",
+        ),
     ),
     Event(
         "job.run", "info", "An attempt at a background job ended.",

@@ -51,7 +51,10 @@ SPANS: tuple[Span, ...] = (
     ),
     Span(
         "gen_ai.execute_tool", "execute_tool {gen_ai.tool.name}", "internal", "One tool call.",
-        ("gen_ai.operation.name", "gen_ai.tool.name", "gen_ai.tool.call.id", "error.type"),
+        (
+            "gen_ai.operation.name", "gen_ai.tool.name", "gen_ai.tool.call.id",
+            "gen_ai.agent.name", "error.type",
+        ),
         _GENAI,
     ),
     Span(
@@ -60,7 +63,10 @@ SPANS: tuple[Span, ...] = (
     ),
     Span(
         "pipeline.stage", "stage {pipeline.stage}", "internal", "One stage of a pipeline run.",
-        ("pipeline.name", "pipeline.stage", "pipeline.items_in", "pipeline.items_out", "error.type"),
+        (
+            "pipeline.name", "pipeline.stage", "pipeline.items_in", "pipeline.items_out",
+            "pipeline.items_rejected", "pipeline.reject_reasons", "error.type",
+        ),
         _OWN,
     ),
     Span(
@@ -69,7 +75,7 @@ SPANS: tuple[Span, ...] = (
     ),
     Span(
         "job.run", "job {job.name}", "consumer", "One attempt at a background job.",
-        ("job.name", "job.queue", "job.id", "job.attempt", "job.outcome", "job.wait_s", "error.type"),
+        ("job.name", "job.queue", "job.id", "job.attempt", "job.outcome", "job.wait_s", "tenant.id", "request.id", "error.type"),
         _OWN,
     ),
 )  # fmt: skip
