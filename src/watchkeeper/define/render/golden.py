@@ -1,0 +1,40 @@
+"""Writes the rendered files that are committed below ``deploy/``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from watchkeeper.define.dashboards.shipped import DASHBOARDS
+from watchkeeper.define.render import grafana
+from watchkeeper.define.render.prometheus import Links, rule_file
+from watchkeeper.define.rules import shipped_rules
+
+__all__ = ["files", "write"]
+
+_HEAD = "# Rendered from watchkeeper's definitions; change those, then render again.\n"
+
+
+def files() -> dict[str, str]:
+    """Return the text of every rendered file by its path relative to the repository."""
+    rendered = {
+        f"deploy/grafana/{board.uid}.json": grafana.dashboard_json(board) for board in DASHBOARDS
+    }
+    links = Links(dashboards="/d/watchkeeper-")
+    rules = rule_file(shipped_rules("production"), links=links, keep_firing_for=False)
+    rendered["deploy/prometheus/rules/watchkeeper.yml"] = _HEAD + rules
+    return rendered
+
+
+def write(root: Path) -> list[Path]:
+    """Write every rendered file below *root*; return their paths.
+
+    Raises:
+        OSError: A file cannot be written.
+    """
+    written = []
+    for name, text in files().items():
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+        written.append(path)
+    return written
