@@ -1,1 +1,22 @@
-"""PromQL parsed, checked and evaluated over any source of series."""
+"""PromQL: parser, evaluator and engine."""
+
+from watchkeeper.server.promql.ast import MetricUse, names
+from watchkeeper.server.promql.budget import (
+    QueryCanceledError,
+    QueryExecutionError,
+    QueryTimeoutError,
+)
+from watchkeeper.server.promql.engine import Engine, Options, Result
+from watchkeeper.server.promql.parser import parse
+
+__all__ = [
+    "Engine",
+    "MetricUse",
+    "Options",
+    "QueryCanceledError",
+    "QueryExecutionError",
+    "QueryTimeoutError",
+    "Result",
+    "names",
+    "parse",
+]
