@@ -1,0 +1,208 @@
+"""The composition root: builds every part of the server, runs them, and ends them in order."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import resource
+import signal
+import socket
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from types import FrameType
+
+import structlog
+import uvicorn
+from anyio import to_thread
+from starlette.applications import Starlette
+
+from watchkeeper.clock import Clock, SystemClock
+from watchkeeper.errors import StartError
+from watchkeeper.server.api import health, loki, otlp, tempo
+from watchkeeper.server.http import Gate
+from watchkeeper.server.scrape.scraper import Scraper
+from watchkeeper.server.selfmetrics import ServerMetrics
+from watchkeeper.server.settings import ServerSettings
+from watchkeeper.server.store.store import Store
+from watchkeeper.server.web import files
+
+__all__ = ["Server", "build", "serve"]
+
+_RETENTION_S = 300.0
+_DRAIN_S = 5
+_log = structlog.get_logger("watchkeeper.server")
+
+
+class Server:
+    """Every part of the embedded server, ready to be run.
+
+    Attributes:
+        app: The ASGI application; its lifespan starts and stops the background parts.
+        store: The open store.
+        metrics: The server's own metrics.
+    """
+
+    def __init__(self, settings: ServerSettings, clock: Clock) -> None:
+        """Open the store and put the parts together; see `build`."""
+        self.settings = settings
+        self.clock = clock
+        self.metrics = ServerMetrics()
+        self.store = Store.open(
+            settings.data_dir, clock=clock, settings=settings.store, metrics=self.metrics
+        )
+        self.scraper = Scraper(
+            self.store,
+            self.metrics,
+            clock,
+            directory=settings.targets_dir,
+            interval_s=settings.scrape_interval_s,
+            itself=f"127.0.0.1:{settings.port}",
+        )
+        self._watch_itself()
+        routes = [
+            *health.routes(self.store, self.metrics, clock),
+            *otlp.routes(self.store, self.metrics, clock),
+            *tempo.routes(self.store),
+            *loki.routes(self.store, clock),
+            *files.routes(),
+        ]
+        inner = Starlette(routes=routes, lifespan=self._lifespan)
+        self.app = Gate(inner, self.metrics, clock)
+
+    def _watch_itself(self) -> None:
+        began_ns = self.clock.monotonic_ns()
+        self.metrics.follow(
+            "watchkeeper.server.uptime", lambda: (self.clock.monotonic_ns() - began_ns) / 1e9
+        )
+        self.metrics.follow("watchkeeper.server.memory", resident_bytes)
+
+    @asynccontextmanager
+    async def _lifespan(self, _app: Starlette) -> AsyncIterator[None]:
+        self.scraper.start()
+        retention = asyncio.create_task(self._retain())
+        try:
+            yield
+        finally:
+            retention.cancel()
+            await asyncio.gather(retention, return_exceptions=True)
+            await self.scraper.stop()
+            await to_thread.run_sync(self.store.close)
+
+    async def _retain(self) -> None:
+        while True:
+            for path in await to_thread.run_sync(self.store.retain):
+                _log.info("a day was deleted", file=str(path))
+            for kind, size in (await to_thread.run_sync(self.store.status))["bytes"].items():
+                self.metrics.set("watchkeeper.server.store.size", size, kind)
+            await asyncio.sleep(_RETENTION_S)
+
+
+def resident_bytes() -> float:
+    """Return the resident memory of this process in bytes."""
+    try:
+        with open("/proc/self/statm", encoding="ascii") as file:  # noqa: PTH123 - a kernel file, often read
+            return int(file.read().split()[1]) * resource.getpagesize()
+    except OSError:
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+def build(settings: ServerSettings, *, clock: Clock) -> Server:
+    """Open the store and put every part together; nothing runs yet.
+
+    Raises:
+        StoreError: The data directory cannot be used.
+        RuleFileError: A rule file cannot be loaded.
+    """
+    return Server(settings, clock)
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """Return a listening socket.
+
+    Raises:
+        StartError: The port is in use, or may not be used.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+    except OSError as error:
+        listener.close()
+        raise StartError(
+            f"cannot listen: got port {port} on {host} ({error.strerror}). "
+            "Accepted: a free port. Next: stop the program that holds it "
+            f"(see 'ss -ltnp sport = :{port}'), or choose another port."
+        ) from None
+    listener.set_inheritable(True)
+    return listener
+
+
+class _Uvicorn(uvicorn.Server):
+    """Ends with exit code 0 after one signal; a second one ends the process at once."""
+
+    @contextlib.contextmanager
+    def capture_signals(self):  # type: ignore[no-untyped-def] # the base class's generator
+        """Install our handlers for as long as the server runs."""
+        before = {s: signal.signal(s, self._end) for s in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def _end(self, _number: int, _frame: FrameType | None) -> None:
+        if self.should_exit:
+            os._exit(1)
+        self.should_exit = True
+
+
+def configure_logs() -> None:
+    """Write the server's own log to stderr: JSON, or readable on a terminal."""
+    renderer: structlog.typing.Processor = (
+        structlog.dev.ConsoleRenderer()
+        if sys.stderr.isatty()
+        else structlog.processors.JSONRenderer()
+    )
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.format_exc_info,
+            renderer,
+        ],
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )
+
+
+def serve(settings: ServerSettings) -> int:
+    """Run the server until SIGINT or SIGTERM.
+
+    Returns:
+        The exit code: 0 after a graceful stop.
+
+    Raises:
+        StartError: A port cannot be used.
+        StoreError: The data directory cannot be used.
+        RuleFileError: A rule file cannot be loaded.
+    """
+    configure_logs()
+    sockets = [bind(settings.host, settings.port)]
+    if settings.otlp_port not in (0, settings.port):
+        sockets.append(bind(settings.host, settings.otlp_port))
+    server = build(settings, clock=SystemClock())
+    config = uvicorn.Config(
+        server.app,
+        log_config=None,
+        access_log=False,
+        lifespan="on",
+        timeout_graceful_shutdown=_DRAIN_S,
+        server_header=False,
+        h11_max_incomplete_event_size=65_536,
+    )
+    _log.info("serving", url=f"http://{settings.host}:{settings.port}", data=str(settings.data_dir))
+    running = _Uvicorn(config)
+    asyncio.run(running.serve(sockets=sockets))
+    return 0 if running.started else 1

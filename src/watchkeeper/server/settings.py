@@ -1,0 +1,64 @@
+"""How the embedded server runs, as one frozen value."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from watchkeeper.errors import SettingError
+from watchkeeper.server.store.store import StoreSettings
+
+__all__ = ["LOOPBACK", "ServerSettings"]
+
+LOOPBACK = ("127.0.0.1", "::1", "localhost")
+"""The only hosts that the server may listen on: it has no authentication yet."""
+
+
+@dataclass(frozen=True, slots=True)
+class ServerSettings:
+    """Settings of the embedded server.
+
+    Raises:
+        SettingError: A value is out of its range.
+    """
+
+    data_dir: Path
+    """Where everything is kept; made with mode 0700."""
+    targets_dir: Path
+    """Folder of Prometheus ``file_sd`` files; need not exist yet."""
+    host: str = "127.0.0.1"
+    """One of `LOOPBACK`."""
+    port: int = 8400
+    """UI, query APIs and OTLP/HTTP."""
+    otlp_port: int = 4318
+    """The same on OTLP's usual port; 0 is off."""
+    scrape_interval_s: float = 5.0
+    """Seconds between scrapes; from 0.5 to 300."""
+    rule_files: tuple[Path, ...] = ()
+    """Prometheus rule files; the rules that ship, if empty."""
+    eval_interval_s: float = 15.0
+    """Seconds between rule evaluations, where a group names none; from 0.5 to 3600."""
+    slack_webhook_url: str = field(default="", repr=False)
+    """Where alerts go; a secret. Empty: alerts are shown and logged only."""
+    store: StoreSettings = field(default_factory=StoreSettings)
+
+    def __post_init__(self) -> None:
+        """Check the ranges."""
+        if self.host not in LOOPBACK:
+            raise SettingError(
+                f"the server listens on loopback only: got host {self.host!r}. "
+                f"Accepted: {', '.join(LOOPBACK)}. "
+                "Next: put a proxy that authenticates in front of it."
+            )
+        for name, low, high in (
+            ("port", 0, 65535),
+            ("otlp_port", 0, 65535),
+            ("scrape_interval_s", 0.5, 300),
+            ("eval_interval_s", 0.5, 3600),
+        ):
+            value = getattr(self, name)
+            if not low <= value <= high:
+                raise SettingError(
+                    f"{name} is out of range: got {value}. Accepted: {low} to {high}. "
+                    "Next: correct the setting."
+                )
