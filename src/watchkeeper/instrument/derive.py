@@ -8,15 +8,15 @@ older or foreign names that others still write (``gen_ai.system``, ``http.method
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, Protocol
+from typing import Any
 
-from opentelemetry.trace import SpanContext, SpanKind, StatusCode
+from opentelemetry.trace import SpanKind, StatusCode
 
-from watchkeeper.instrument.host import SCOPE
 from watchkeeper.instrument.metrics import Histogram, MetricSet
+from watchkeeper.instrument.recorder.span import RecordedSpan
 from watchkeeper.instrument.usage import CALL, RUN, Claims, Usage, claims, price
 
-__all__ = ["Derived", "EndedSpan"]
+__all__ = ["Derived"]
 
 _CACHE_MAX = 4_096
 """Label combinations that a cache holds before it starts again; the families have their own limit."""
@@ -51,50 +51,6 @@ _CACHE_CREATION = (
 _COST = ("llm.cost_usd", "operation.cost", "gen_ai.usage.cost", "llm.cost.total")
 _PROVIDER = ("gen_ai.provider.name", "gen_ai.system", "llm.provider", "llm.system")
 _MODEL = ("gen_ai.request.model", "gen_ai.response.model", "llm.model_name", "embedding.model_name")
-
-
-class EndedSpan(Protocol):
-    """What the hook reads of a span."""
-
-    @property
-    def kind(self) -> SpanKind:
-        """Its kind."""
-        ...
-
-    @property
-    def context(self) -> SpanContext:
-        """Its ids and flags."""
-        ...
-
-    @property
-    def parent(self) -> SpanContext | None:
-        """Its parent's, if it has one."""
-        ...
-
-    @property
-    def start_ns(self) -> int:
-        """Start, nanoseconds since the epoch."""
-        ...
-
-    @property
-    def end_ns(self) -> int:
-        """End, likewise."""
-        ...
-
-    @property
-    def attributes(self) -> Mapping[str, Any]:
-        """Its attributes."""
-        ...
-
-    @property
-    def status_code(self) -> StatusCode:
-        """Its status."""
-        ...
-
-    @property
-    def scope_name(self) -> str:
-        """Who made it."""
-        ...
 
 
 _Exemplar = tuple[int, int] | None
@@ -137,10 +93,10 @@ class Derived:
         self._db_children: dict[tuple[Any, ...], Histogram] = {}
         self._repeated = Claims()
 
-    def __call__(self, span: EndedSpan) -> None:
+    def __call__(self, span: RecordedSpan) -> None:
         """Update the metrics that *span* stands for; a span of no known meaning changes nothing."""
         kind = span.kind
-        attributes = span.attributes
+        attributes: Mapping[str, Any] = span.attributes
         if kind is SpanKind.SERVER:
             if "http.request.method" in attributes or "http.method" in attributes:
                 self._on_http(span, attributes)
@@ -159,7 +115,7 @@ class Derived:
         elif "pipeline.name" in attributes:
             self._on_pipeline(span, attributes)
 
-    def _on_http(self, span: EndedSpan, attributes: Mapping[str, Any]) -> None:
+    def _on_http(self, span: RecordedSpan, attributes: Mapping[str, Any]) -> None:
         get = attributes.get
         method = get("http.request.method")
         if method is None:
@@ -180,14 +136,14 @@ class Derived:
             self._http_body.child(found[1]).observe(size)
 
     def _http_child(
-        self, key: tuple[Any, ...], span: EndedSpan
+        self, key: tuple[Any, ...], span: RecordedSpan
     ) -> tuple[Histogram, tuple[str, ...]]:
         method, route, status, scheme, error = key
         labels = (
             method if method in _METHODS else "_OTHER",
-            route or "",
+            str(route or ""),
             "" if status is None else str(status),
-            scheme or span.attributes.get("http.scheme") or "",
+            str(scheme or span.attributes.get("http.scheme") or ""),
         )
         child = self._http.child((*labels, _error(span, error)))
         if len(self._http_children) >= _CACHE_MAX:
@@ -195,7 +151,7 @@ class Derived:
         found = self._http_children[key] = (child, labels)
         return found
 
-    def _on_db(self, span: EndedSpan, attributes: Mapping[str, Any]) -> None:
+    def _on_db(self, span: RecordedSpan, attributes: Mapping[str, Any]) -> None:
         get = attributes.get
         key = (
             attributes["db.system.name"],
@@ -214,7 +170,7 @@ class Derived:
             self._db_children[key] = child
         child.observe((span.end_ns - span.start_ns) / 1e9, _exemplar(span))
 
-    def _on_genai(self, span: EndedSpan, attributes: Mapping[str, Any], operation: str) -> None:
+    def _on_genai(self, span: RecordedSpan, attributes: Mapping[str, Any], operation: str) -> None:
         seconds = (span.end_ns - span.start_ns) / 1e9
         error = _error(span, attributes.get("error.type"))
         if operation in _INFERENCE:
@@ -232,7 +188,9 @@ class Derived:
             if run is not None:
                 run.add()
 
-    def _on_inference(self, span: EndedSpan, attributes: Mapping[str, Any], operation: str) -> None:
+    def _on_inference(
+        self, span: RecordedSpan, attributes: Mapping[str, Any], operation: str
+    ) -> None:
         if self._is_repeat(span):
             return
         provider = _text(_first(attributes, _PROVIDER))
@@ -280,23 +238,21 @@ class Derived:
         self._cost.child((provider, model, _text(agent), _text(tenant))).inc(cost)
         return float(cost)
 
-    def _is_repeat(self, span: EndedSpan) -> bool:
+    def _is_repeat(self, span: RecordedSpan) -> bool:
         """Tell whether the tokens of this model call are counted by another span.
 
         A client library that traces itself below an `llm_call` repeats it. Of two nested model
         calls of other libraries (a framework around a client) the inner one ends first and counts.
         """
-        parent = span.parent
-        if span.scope_name != SCOPE:
-            if CALL.get() or (parent is not None and parent.span_id in claims):
-                return True
-            if span.context.span_id in self._repeated:
-                return True
-        if parent is not None and not parent.is_remote:
-            self._repeated.add(parent.span_id)
+        if span.span_id in claims:
+            return False
+        if CALL.get() or span.parent_id in claims or span.span_id in self._repeated:
+            return True
+        if span.parent_id and not span.parent_remote:
+            self._repeated.add(span.parent_id)
         return False
 
-    def _on_job(self, span: EndedSpan, attributes: Mapping[str, Any]) -> None:
+    def _on_job(self, span: RecordedSpan, attributes: Mapping[str, Any]) -> None:
         name, queue = _text(attributes["job.name"]), _text(attributes.get("job.queue"))
         outcome = attributes.get("job.outcome")
         if outcome is None:
@@ -307,7 +263,7 @@ class Derived:
         if wait is not None:
             self._wait.child((name, queue)).observe(wait, _exemplar(span))
 
-    def _on_pipeline(self, span: EndedSpan, attributes: Mapping[str, Any]) -> None:
+    def _on_pipeline(self, span: RecordedSpan, attributes: Mapping[str, Any]) -> None:
         name = _text(attributes["pipeline.name"])
         error = _error(span, attributes.get("error.type"))
         seconds = (span.end_ns - span.start_ns) / 1e9
@@ -327,14 +283,11 @@ class Derived:
                 self._items.child((name, stage, outcome)).inc(count)
 
 
-def _exemplar(span: EndedSpan) -> _Exemplar:
-    context = span.context
-    if context.trace_flags & 1:
-        return (context.trace_id, context.span_id)
-    return None
+def _exemplar(span: RecordedSpan) -> _Exemplar:
+    return (span.trace_id, span.span_id) if span.flags & 1 else None
 
 
-def _error(span: EndedSpan, error: object) -> str:
+def _error(span: RecordedSpan, error: object) -> str:
     if error:
         return str(error)
     return "_OTHER" if span.status_code is StatusCode.ERROR else ""

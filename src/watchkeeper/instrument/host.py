@@ -9,16 +9,32 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Protocol
 
-from opentelemetry.trace import TracerProvider
+from opentelemetry.context import Context
+from opentelemetry.trace import SpanKind
+from opentelemetry.util.types import AttributeValue
 
 from watchkeeper.clock import Clock
 from watchkeeper.instrument.metrics import MetricSet
+from watchkeeper.instrument.recorder.span import RecordedSpan, Scope
 from watchkeeper.instrument.settings import Settings
 
-__all__ = ["SCOPE", "Host", "attach", "current", "detach"]
+__all__ = ["Host", "Starter", "attach", "current", "detach"]
 
-SCOPE = "watchkeeper"
-"""Instrumentation scope of every span that we make ourselves."""
+
+class Starter(Protocol):
+    """Starts spans; the recorder."""
+
+    def start(
+        self,
+        name: str,
+        kind: SpanKind = SpanKind.INTERNAL,
+        attributes: dict[str, AttributeValue] | None = None,
+        parent_context: Context | None = None,
+        start_ns: int | None = None,
+        scope: Scope | None = None,
+    ) -> RecordedSpan | None:
+        """Start a span; None where nothing is recorded."""
+        ...
 
 
 class Host(Protocol):
@@ -40,8 +56,8 @@ class Host(Protocol):
         ...
 
     @property
-    def tracer_provider(self) -> TracerProvider:
-        """Where our tracers come from."""
+    def recorder(self) -> Starter:
+        """Where our spans start."""
         ...
 
     def event(self, name: str, level: str, attributes: Mapping[str, object]) -> None:
@@ -52,10 +68,6 @@ class Host(Protocol):
             level: ``info``, ``warning`` or ``error``.
             attributes: Its attributes; None values are left out.
         """
-        ...
-
-    def failed(self, hook: str) -> None:
-        """Count the exception being handled in ``watchkeeper.hook.errors``."""
         ...
 
     def start_loop_monitor(self) -> None:

@@ -96,7 +96,7 @@ class Claims:
 
 
 claims = Claims()
-"""Spans of `llm_call`: model calls directly below them are not counted again."""
+"""Spans of `llm_call`: they count; model calls directly below them do not."""
 
 
 @cache

@@ -1,1 +1,22 @@
-"""What an AI backend does, by name: agent runs, LLM calls, pipelines, jobs, sign-ins."""
+"""What an application says in its own words: agent runs, LLM calls, pipelines, jobs, sign-ins."""
+
+from watchkeeper.instrument.domain.agents import AgentRun, ToolCall, agent_run, tool_call
+from watchkeeper.instrument.domain.auth import auth_event
+from watchkeeper.instrument.domain.llm import LlmCall, llm_call
+from watchkeeper.instrument.domain.work import Job, Pipeline, Stage, job, pipeline, queue_depth
+
+__all__ = [
+    "AgentRun",
+    "Job",
+    "LlmCall",
+    "Pipeline",
+    "Stage",
+    "ToolCall",
+    "agent_run",
+    "auth_event",
+    "job",
+    "llm_call",
+    "pipeline",
+    "queue_depth",
+    "tool_call",
+]

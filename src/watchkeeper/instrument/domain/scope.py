@@ -1,0 +1,237 @@
+"""What the domain's units of work have in common: a span around a block, as a context manager.
+
+Nothing here raises into the application, and the application's exceptions pass through unchanged.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from abc import ABC, abstractmethod
+from collections.abc import AsyncGenerator, Callable, Generator
+from contextvars import Token
+from types import TracebackType
+from typing import Any, ParamSpec, Self, TypeVar, cast
+
+from opentelemetry.context import Context
+from opentelemetry.trace import SpanKind
+
+from watchkeeper.instrument import host as hosts
+from watchkeeper.instrument.guard import record_failure
+from watchkeeper.instrument.host import Host
+from watchkeeper.instrument.recorder.current import activate, deactivate
+from watchkeeper.instrument.recorder.span import RecordedSpan
+
+__all__ = ["CallableScope", "Scope", "error_type", "fail", "start"]
+
+_P = ParamSpec("_P")
+_R = TypeVar("_R")
+
+
+def error_type(error: BaseException) -> str:
+    """Return the ``error.type`` of an exception: its class, with the module unless it is built in."""
+    cls = type(error)
+    if cls.__module__ == "builtins":
+        return cls.__qualname__
+    return f"{cls.__module__}.{cls.__qualname__}"
+
+
+class Scope(ABC):
+    """One unit of work, usable once in a ``with`` or ``async with`` block.
+
+    Does nothing while no host is attached.
+    """
+
+    hook = "domain"
+    """Name under which our own errors are counted."""
+
+    def __init__(self) -> None:
+        self._host: Host | None = None
+        self._span: RecordedSpan | None = None
+        self._token: Token[Context] | None = None
+
+    def __enter__(self) -> Self:
+        """Start the span."""
+        self._open()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """End the span; an exception marks it as failed and passes through."""
+        self._close(error)
+
+    async def __aenter__(self) -> Self:
+        """Start the span."""
+        self._open()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """End the span; an exception marks it as failed and passes through."""
+        self._close(error)
+
+    @abstractmethod
+    def _start(self, host: Host) -> RecordedSpan | None:
+        """Start and return the span, or None where nothing is recorded."""
+
+    @abstractmethod
+    def _finish(self, host: Host, span: RecordedSpan, error: BaseException | None) -> None:
+        """Set what is known at the end, end the span and write the event."""
+
+    def _leave(self) -> None:  # noqa: B027 - most units of work set none
+        """Restore the context variables that `_start` set."""
+
+    def _open(self) -> None:
+        host = hosts.current()
+        if host is None or self._span is not None:
+            return
+        try:
+            span = self._start(host)
+            if span is None:
+                return
+            self._token = activate(span)
+            self._host, self._span = host, span
+        except Exception as error:  # noqa: BLE001 - never into the application
+            record_failure(self.hook, error)
+
+    def _close(self, error: BaseException | None) -> None:
+        host, span, token = self._host, self._span, self._token
+        if host is None or span is None:
+            return
+        self._token = None
+        try:
+            if token is not None:
+                deactivate(token)
+            self._leave()
+            self._finish(host, span, error)
+        except Exception as failure:  # noqa: BLE001 - never into the application
+            record_failure(self.hook, failure)
+
+    def _set(self, name: str, value: Any) -> None:
+        span = self._span
+        if span is not None and value is not None:
+            span.set_attribute(name, value)
+
+
+class CallableScope(Scope):
+    """A unit of work that can also decorate functions and coroutine functions."""
+
+    @abstractmethod
+    def _again(self) -> CallableScope:
+        """Return a fresh scope with the same arguments: a decorated function runs many times."""
+
+    def __call__(self, function: Callable[_P, _R]) -> Callable[_P, _R]:
+        """Return *function* with each call of it as one unit of work.
+
+        A generator function is traced from its first to its last item, but its span is not the
+        current one in between: the code that consumes it runs in the same context.
+        """
+        if inspect.iscoroutinefunction(function):
+
+            @functools.wraps(function)
+            async def awaited(*args: _P.args, **kwargs: _P.kwargs) -> Any:
+                with self._again():
+                    return await function(*args, **kwargs)
+
+            return cast("Callable[_P, _R]", awaited)
+        if inspect.isasyncgenfunction(function):
+
+            @functools.wraps(function)
+            def stepped_async(*args: _P.args, **kwargs: _P.kwargs) -> Any:
+                fresh = self._again()
+                return fresh._steps_async(function(*args, **kwargs))  # noqa: SLF001 - of this class
+
+            return cast("Callable[_P, _R]", stepped_async)
+        if inspect.isgeneratorfunction(function):
+
+            @functools.wraps(function)
+            def stepped(*args: _P.args, **kwargs: _P.kwargs) -> Any:
+                fresh = self._again()
+                return fresh._steps(function(*args, **kwargs))  # noqa: SLF001 - of this class
+
+            return cast("Callable[_P, _R]", stepped)
+
+        @functools.wraps(function)
+        def called(*args: _P.args, **kwargs: _P.kwargs) -> _R:
+            with self._again():
+                return function(*args, **kwargs)
+
+        return called
+
+    def _steps(self, inner: Generator[Any, None, Any]) -> Generator[Any, None, Any]:
+        self._open()
+        failure: BaseException | None = None
+        try:
+            while True:
+                try:
+                    item = next(inner)
+                except StopIteration as stop:
+                    return stop.value
+                self._pause()
+                yield item
+                self._resume()
+        except BaseException as error:
+            failure = error
+            raise
+        finally:
+            inner.close()
+            self._close(failure)
+
+    async def _steps_async(self, inner: AsyncGenerator[Any, None]) -> AsyncGenerator[Any, None]:
+        self._open()
+        failure: BaseException | None = None
+        try:
+            async for item in inner:
+                self._pause()
+                yield item
+                self._resume()
+        except BaseException as error:
+            failure = error
+            raise
+        finally:
+            await inner.aclose()
+            self._close(failure)
+
+    def _pause(self) -> None:
+        token, self._token = self._token, None
+        if token is not None:
+            deactivate(token)
+            self._leave()
+
+    def _resume(self) -> None:
+        if self._span is not None:
+            self._token = activate(self._span)
+            self._enter_again()
+
+    def _enter_again(self) -> None:
+        """Set the context variables that `_leave` restored."""
+
+
+def fail(span: RecordedSpan, error: BaseException) -> str:
+    """Mark *span* as failed by *error* and return the ``error.type``."""
+    kind = "abandoned" if isinstance(error, GeneratorExit) else error_type(error)
+    span.attributes["error.type"] = kind
+    span.fail(error, record=isinstance(error, Exception))
+    return kind
+
+
+def start(
+    host: Host,
+    name: str,
+    kind: SpanKind,
+    attributes: dict[str, Any],
+    parent: Context | None = None,
+) -> RecordedSpan | None:
+    """Start a span of ours with the attributes that are not None; None if none is recorded."""
+    span = host.recorder.start(str(name), kind, {}, parent)
+    if span is not None:
+        span.set_attributes({key: value for key, value in attributes.items() if value is not None})
+    return span
