@@ -20,6 +20,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Write every generated file below ``--root``."""
+    from watchkeeper.cli.main import parser
+    from watchkeeper.cli.reference import commands_page
     from watchkeeper.define.render import golden
     from watchkeeper.instrument.settings import settings_page
     from watchkeeper.vocabulary.reference import telemetry_page
@@ -27,6 +29,7 @@ def run(args: argparse.Namespace) -> int:
     reference = args.root / "docs" / "reference"
     (reference / "telemetry.md").write_text(telemetry_page(), encoding="utf-8")
     (reference / "settings.md").write_text(settings_page(), encoding="utf-8")
+    (reference / "commands.md").write_text(commands_page(parser()), encoding="utf-8")
     golden.write(args.root)
     print(f"written below {args.root}")
     return 0
