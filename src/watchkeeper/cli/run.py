@@ -80,4 +80,3 @@ def run(args: argparse.Namespace) -> int:
         )
     sys.stdout.flush()
     os.execve(program, command, environment(args, command))  # noqa: S606 - the user's own command
-    return 1

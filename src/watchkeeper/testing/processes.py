@@ -162,10 +162,12 @@ class Supervisor:
             process.kill()
             return process.wait(10)
 
-    def stop_all(self, grace_s: float = 15.0) -> None:
+    def stop_all(self, grace_s: float = 15.0, *, kill_orphans: bool = True) -> None:
         """End every process, last started first, and whatever they started themselves."""
         for name in reversed(list(self._running)):
             self.stop(name, grace_s)
+        if not kill_orphans:
+            return
         for group in self.orphans():
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(group, signal.SIGKILL)

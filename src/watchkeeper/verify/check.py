@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 
 from watchkeeper.clock import Clock
-from watchkeeper.testing.processes import wait_until
+from watchkeeper.testing.processes import Supervisor, wait_until
 from watchkeeper.verify.apis import Apis
 from watchkeeper.verify.completeness import Completeness, judge
 from watchkeeper.verify.dashboards import empty_panels
@@ -236,7 +236,9 @@ class DemoCheck:
             f"{sent} sent, {failed_to_connect} without an answer",
         )
 
-    def ended(self, orphans: list[int], stop: Callable[[], None]) -> None:
+    def ended(self, supervisor: Supervisor) -> None:
         """End everything and note whether a process was left over."""
-        stop()
+        supervisor.stop_all(kill_orphans=False)
+        orphans = supervisor.orphans()
+        supervisor.stop_all()
         self.report.add("no process is left over", not orphans, f"process groups left: {orphans}")
