@@ -71,7 +71,7 @@ def test_a_process_that_fails_to_start_shows_its_output(tmp_path: Path) -> None:
     )  # fmt: skip
     with Supervisor(tmp_path) as supervisor:
         supervisor.start(spec)
-        with pytest.raises(StartError, match="(?s)exit code 3.*no such luck"):
+        with pytest.raises(StartError, match=r"(?s)exit code 3.*no such luck"):
             supervisor.wait_ready("broken", 10)
 
 
