@@ -30,7 +30,7 @@ from watchkeeper.server.web import files
 
 __all__ = ["Server", "build", "serve"]
 
-_RETENTION_S = 300.0
+_UPKEEP_S = 30.0
 _DRAIN_S = 5
 _log = structlog.get_logger("watchkeeper.server")
 
@@ -81,22 +81,19 @@ class Server:
     @asynccontextmanager
     async def _lifespan(self, _app: Starlette) -> AsyncIterator[None]:
         self.scraper.start()
-        retention = asyncio.create_task(self._retain())
+        upkeep = asyncio.create_task(self._keep_up())
         try:
             yield
         finally:
-            retention.cancel()
-            await asyncio.gather(retention, return_exceptions=True)
+            upkeep.cancel()
+            await asyncio.gather(upkeep, return_exceptions=True)
             await self.scraper.stop()
             await to_thread.run_sync(self.store.close)
 
-    async def _retain(self) -> None:
+    async def _keep_up(self) -> None:
         while True:
-            for path in await to_thread.run_sync(self.store.retain):
-                _log.info("a day was deleted", file=str(path))
-            for kind, size in (await to_thread.run_sync(self.store.status))["bytes"].items():
-                self.metrics.set("watchkeeper.server.store.size", size, kind)
-            await asyncio.sleep(_RETENTION_S)
+            await to_thread.run_sync(self.store.maintain)
+            await asyncio.sleep(_UPKEEP_S)
 
 
 def resident_bytes() -> float:

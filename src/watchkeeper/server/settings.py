@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from watchkeeper.errors import SettingError
-from watchkeeper.server.store.store import StoreSettings
+from watchkeeper.server.store.settings import StoreSettings
 
 __all__ = ["LOOPBACK", "ServerSettings"]
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import orjson
 
 from watchkeeper.clock import Clock
-from watchkeeper.errors import StoreError
+from watchkeeper.errors import StoreError, WatchkeeperError
 from watchkeeper.server.store.schema import FORMAT_VERSION
 
 __all__ = ["DirectoryLock", "prepare_directory"]
@@ -86,7 +86,7 @@ def _check_marker(directory: Path) -> None:
     fresh.rename(marker)
 
 
-def _refused(what: str, directory: Path, remedy: str) -> StoreError:
+def _refused(what: str, directory: Path, remedy: str) -> WatchkeeperError:
     return StoreError.explain(
         what, got=str(directory), accepted="a folder of our own with mode 0700", next_step=remedy
     )

@@ -1,102 +1,87 @@
-"""The store: telemetry in, committed; rows out, by intent."""
+"""The face of the store: what the other rooms call."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import contextlib
+import shutil
+import threading
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future
-from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import duckdb
 import structlog
 
 from watchkeeper.clock import Clock
+from watchkeeper.errors import OverloadError, QueryLimitError
 from watchkeeper.server.selfmetrics import ServerMetrics
 from watchkeeper.server.series import Exemplar, Labels, Matcher, Series
-from watchkeeper.server.store.commit import Committer
+from watchkeeper.server.store.head import Head
 from watchkeeper.server.store.index import SeriesIndex
-from watchkeeper.server.store.insert import TABLES
 from watchkeeper.server.store.lock import DirectoryLock, prepare_directory
+from watchkeeper.server.store.prepare import MetricsRoom
+from watchkeeper.server.store.reader import Reader
+from watchkeeper.server.store.retention import expired
 from watchkeeper.server.store.rows import Batch, Family
-from watchkeeper.server.store.segments import DAY_NS, SIGNALS, Segment, Segments, Signal, day_of
-from watchkeeper.server.store.select import SeriesReader
+from watchkeeper.server.store.samples import SampleRoom
+from watchkeeper.server.store.segments import (
+    DAY_NS,
+    SIGNALS,
+    Quarantined,
+    Segment,
+    Segments,
+    Signal,
+    day_of,
+)
+from watchkeeper.server.store.settings import StoreSettings
 from watchkeeper.server.store.writer import Writer
 from watchkeeper.vocabulary.limits import limit
 
-__all__ = ["Reader", "Store", "StoreSettings"]
+__all__ = ["Store"]
+
+_SECOND_NS = 1_000_000_000
+_MS_NS = 1_000_000
 
 _log = structlog.get_logger("watchkeeper.server.store")
 
 
-@dataclass(frozen=True, slots=True)
-class StoreSettings:
-    """How much the store may use and keep."""
-
-    memory_mb: int = 384
-    """Memory of DuckDB, megabytes."""
-    threads: int = 2
-    """Threads of one query."""
-    queue_bytes_max: int = limit("ingest_queue_bytes_max")
-    """Decoded telemetry that may wait for a commit, bytes."""
-    retention_days: int = 7
-    """Whole days kept besides today's."""
-    size_bytes_max: int = 8 * 1024**3
-    """Bytes on disk beyond which the oldest days are deleted; today's never is."""
-
-
-class Reader:
-    """Some segments of one signal, open for queries; for one thread."""
-
-    def __init__(self, cursor: duckdb.DuckDBPyConnection, segments: list[Segment]) -> None:
-        """Read *segments* through *cursor*."""
-        self._cursor = cursor
-        self._segments = segments
-
-    def table(self, name: str) -> str:
-        """Return SQL for the rows of a table: a union over the segments, or an empty relation."""
-        if not self._segments:
-            columns = ", ".join(
-                f"NULL::{_SQL_TYPES[str(field.type)]} AS {field.name}" for field in TABLES[name]
-            )
-            return f"(SELECT {columns} WHERE FALSE)"
-        parts = [f"SELECT * FROM {segment.alias}.{name}" for segment in self._segments]
-        return f"({' UNION ALL '.join(parts)})"
-
-    def execute(self, sql: str, params: object = None) -> duckdb.DuckDBPyConnection:
-        """Run a query; the result is fetched from what is returned."""
-        return self._cursor.execute(sql) if params is None else self._cursor.execute(sql, params)
-
-
-_SQL_TYPES = {
-    "string": "VARCHAR",
-    "int64": "BIGINT",
-    "bool": "BOOLEAN",
-    "binary": "BLOB",
-    "double": "DOUBLE",
-}
-
-
 class Store:
-    """Everything kept on disk. Every method may be called from any thread.
-
-    Open with `open`, end with `close`.
-    """
+    """Keeps spans, logs and samples in one directory. Thread-safe; made by `open`."""
 
     def __init__(
-        self, lock: DirectoryLock, segments: Segments, clock: Clock, settings: StoreSettings,
-        metrics: ServerMetrics,
-    ) -> None:  # fmt: skip
-        self._lock = lock
-        self._segments = segments
+        self, directory: Path, *, clock: Clock, settings: StoreSettings, metrics: ServerMetrics
+    ) -> None:
+        self._directory = directory
         self._clock = clock
         self._settings = settings
         self.metrics = metrics
-        index = SeriesIndex()
-        self._series = SeriesReader(segments, index)
-        self._committer = Committer(segments, index, clock, metrics)
-        self._writer = Writer(self._committer.commit, bytes_max=settings.queue_bytes_max)
+        self._lock = DirectoryLock(directory, clock)
+        try:
+            self._segments = Segments(directory, clock, settings)
+        except BaseException:
+            self._lock.release()
+            raise
+        self._report_quarantined()
+        self._index = SeriesIndex(settings.series_max)
+        floor_ms = clock.now_ns() // _MS_NS - int(settings.head_window_s * 1_000)
+        self._head = Head(self._index, floor_ms, settings.head_samples_max)
+        self._samples = SampleRoom(self._segments, self._index, self._head)
+        self._samples.fill_head()
+        self._room = MetricsRoom(self._index, self._head, metrics)
+        self._room.families = self._samples.stored_families()
+        self._state_lock = threading.RLock()
+        self._disk_checked_ns = -_SECOND_NS
+        self._disk_free = 0
+        self._closed = False
+        self._writer = Writer(
+            self._segments,
+            self._room,
+            self._samples.load_series,
+            clock=clock,
+            metrics=metrics,
+            queue_bytes_max=settings.queue_bytes_max,
+        )
 
     @classmethod
     def open(
@@ -107,76 +92,134 @@ class Store:
         settings: StoreSettings | None = None,
         metrics: ServerMetrics | None = None,
     ) -> Store:
-        """Open or make a data directory.
+        """Open the store in *directory*, made with mode 0700 if it is missing.
 
-        Damaged files are set aside as ``*.corrupt-<ns>``, said in the log and counted.
+        Damaged files are set aside under ``*.corrupt-<ns>``, logged and counted; see `quarantined`.
 
         Args:
-            directory: The data directory; made with mode 0700 if it is missing.
-            clock: Decides what is today, and stamps commits.
-            settings: Bounds; the defaults if None.
-            metrics: Where to count; counted nowhere else if None.
+            directory: The data directory; one process at a time may have it open.
+            clock: Where time comes from.
+            settings: Sizes and ages; the defaults if None.
+            metrics: Where the store counts what it does; nowhere if None.
 
         Raises:
-            StoreError: The directory is not ours, cannot be used, is in use by another server,
-                or has a newer format.
+            StoreError: Another process has the directory open; it is not ours; it was written by
+                a newer version; or it cannot be written.
         """
-        bounds, counted = settings or StoreSettings(), metrics or ServerMetrics()
+        directory = directory.absolute()
         prepare_directory(directory)
-        lock = DirectoryLock(directory)
-        try:
-            segments = Segments(
-                directory, clock, memory_mb=bounds.memory_mb, threads=bounds.threads
-            )
-        except BaseException:
-            lock.release()
-            raise
-        for damaged in segments.quarantined:
-            counted.count("watchkeeper.server.quarantined", "damaged")
-            _log.error("a damaged file was set aside", file=str(damaged.path), error=damaged.reason)
-        return cls(lock, segments, clock, bounds, counted)
+        return cls(
+            directory,
+            clock=clock,
+            settings=settings or StoreSettings(),
+            metrics=metrics or ServerMetrics(),
+        )
 
     def close(self) -> None:
-        """Commit what waits, checkpoint, and let the directory go."""
+        """Commit what waits, checkpoint, and let the directory go; harmless if called again."""
+        if self._closed:
+            return
+        self._closed = True
         self._writer.close()
         self._segments.close()
         self._lock.release()
 
-    @property
-    def healthy(self) -> bool:
-        """Whether commits can still happen."""
-        return self._writer.alive
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    # writing
 
     def ingest(self, batch: Batch) -> Future[None]:
-        """Queue a batch for the next group commit.
+        """Keep *batch*: all of it or nothing.
 
         Returns:
-            A future that is resolved once the batch and its digest are committed.
+            Resolves after the transactions with the rows and the digest are committed, or at
+            once-known duplicates after their group is. Fails with `PayloadError` if a value
+            cannot be stored, and with `OverloadError` if the disk does not take it.
 
         Raises:
-            OverloadError: Too much is waiting; nothing of the batch was taken.
+            OverloadError: More than ``ingest_queue_bytes_max`` waits, the disk is nearly full, or
+                the store is closing.
         """
-        return self._writer.put(batch)
+        self._check_disk()
+        return self._writer.submit(batch)
 
-    @contextmanager
+    def window_ns(self) -> tuple[int, int]:
+        """Return the oldest and newest time, in Unix nanoseconds, that receivers should accept."""
+        now_ns = self._clock.now_ns()
+        oldest = now_ns - int(self._settings.retention_days * DAY_NS)
+        return oldest, now_ns + int(self._settings.future_s_max * _SECOND_NS)
+
+    def _check_disk(self) -> None:
+        now_ns = self._clock.monotonic_ns()
+        if now_ns - self._disk_checked_ns >= _SECOND_NS:
+            self._disk_checked_ns = now_ns
+            self._disk_free = shutil.disk_usage(self._directory).free
+        if self._disk_free < self._settings.disk_free_bytes_min:
+            self.metrics.count("watchkeeper.server.refused", "all", "disk_full")
+            raise OverloadError(
+                f"the disk is nearly full: got {self._disk_free} free bytes. Accepted: at least "
+                f"{self._settings.disk_free_bytes_min} (disk_free_bytes_min). "
+                "Next: free some space; nothing else is needed.",
+                retry_after_s=30.0,
+            )
+
+    # reading
+
+    @contextlib.contextmanager
     def read(
-        self, signal: Signal, start_ns: int | None = None, end_ns: int | None = None
+        self,
+        signal: Signal,
+        start_ns: int | None = None,
+        end_ns: int | None = None,
+        *,
+        timeout_s: float | None = None,
     ) -> Iterator[Reader]:
-        """Open the segments of a signal that overlap a range of Unix nanoseconds, inclusive."""
-        with self._segments.cursor() as cursor:
-            yield Reader(cursor, self._segments.between(signal, start_ns, end_ns))
+        """Open the segments whose UTC day overlaps the range, both ends included.
 
-    @contextmanager
+        Args:
+            signal: ``spans``, ``logs`` or ``metrics``.
+            start_ns: Unix nanoseconds; open if None.
+            end_ns: Unix nanoseconds; open if None.
+            timeout_s: Seconds after which queries are broken off; ``query_timeout_s_max`` if None.
+
+        Raises:
+            QueryLimitError: The queries took longer than that.
+        """
+        seconds = limit("query_timeout_s_max") if timeout_s is None else timeout_s
+        with (
+            self._segments.reading(signal, start_ns, end_ns) as segments,
+            self._segments.cursor() as cursor,
+        ):
+            timer = threading.Timer(seconds, cursor.interrupt)
+            timer.daemon = True
+            timer.start()
+            try:
+                cursor.execute("BEGIN")
+                yield Reader(cursor, signal, segments)
+            except duckdb.InterruptException:
+                raise QueryLimitError(
+                    f"the query took too long: got {seconds} s. Accepted: less. "
+                    "Next: narrow its time range."
+                ) from None
+            finally:
+                timer.cancel()
+
+    @contextlib.contextmanager
     def state_read(self) -> Iterator[duckdb.DuckDBPyConnection]:
-        """Open the state database for reading; tables need no prefix."""
+        """Open a cursor on the state database, to read."""
         with self._segments.cursor() as cursor:
             cursor.execute(f"USE {self._segments.state.alias}")
             yield cursor
 
-    @contextmanager
+    @contextlib.contextmanager
     def state_write(self) -> Iterator[duckdb.DuckDBPyConnection]:
-        """Open the state database in one transaction, committed at the end or rolled back."""
-        with self.state_read() as cursor:
+        """Open a transaction on the state database: committed at the end, undone on an error."""
+        with self._state_lock, self._segments.cursor() as cursor:
+            cursor.execute(f"USE {self._segments.state.alias}")
             cursor.execute("BEGIN")
             try:
                 yield cursor
@@ -186,61 +229,107 @@ class Store:
             cursor.execute("COMMIT")
 
     def select(self, matchers: Sequence[Matcher], start_ms: int, end_ms: int) -> list[Series]:
-        """Return matching series with their samples; see `watchkeeper.server.series.Queryable`."""
-        return self._series.select(matchers, start_ms, end_ms)
+        """Return series with their samples; see `watchkeeper.server.series.Queryable`."""
+        return self._samples.select(matchers, start_ms, end_ms)
 
     def exemplars(self, matchers: Sequence[Matcher], start_ms: int, end_ms: int) -> list[Exemplar]:
-        """Return the exemplars of matching series in a range, in order of time."""
-        return self._series.exemplars(matchers, start_ms, end_ms)
-
-    def series(
-        self, matcher_sets: Sequence[Sequence[Matcher]], start_ms: int, end_ms: int
-    ) -> list[Labels]:
-        """Return the labels of series that satisfy any of the sets and have samples in the range."""
-        return self._series.series(matcher_sets, start_ms, end_ms)
+        """Return the exemplars of matching series in the range, oldest first."""
+        return self._samples.exemplars(matchers, start_ms, end_ms)
 
     def label_names(
-        self, matcher_sets: Sequence[Sequence[Matcher]], start_ms: int, end_ms: int
+        self,
+        matcher_sets: Sequence[Sequence[Matcher]] = (),
+        start_ms: int | None = None,
+        end_ms: int | None = None,
     ) -> list[str]:
-        """Return the label names of matching series, sorted; no set means every series."""
-        found = self.series(matcher_sets or ((),), start_ms, end_ms)
-        return sorted({name for labels in found for name, _ in labels})
+        """Return the label names of the series that satisfy at least one set; all if there is none."""
+        return self._samples.label_names(matcher_sets, start_ms, end_ms)
 
     def label_values(
-        self, name: str, matcher_sets: Sequence[Sequence[Matcher]], start_ms: int, end_ms: int
+        self,
+        name: str,
+        matcher_sets: Sequence[Sequence[Matcher]] = (),
+        start_ms: int | None = None,
+        end_ms: int | None = None,
     ) -> list[str]:
-        """Return the values of a label among matching series, sorted."""
-        found = self.series(matcher_sets or ((),), start_ms, end_ms)
-        return sorted({value for labels in found for key, value in labels if key == name})
+        """Return the values of the label *name*, sorted, over series as in `label_names`."""
+        return self._samples.label_values(name, matcher_sets, start_ms, end_ms)
+
+    def series(
+        self,
+        matcher_sets: Iterable[Sequence[Matcher]],
+        start_ms: int | None = None,
+        end_ms: int | None = None,
+    ) -> list[Labels]:
+        """Return the series that satisfy at least one set of matchers, sorted."""
+        return self._samples.series(matcher_sets, start_ms, end_ms)
 
     def families(self) -> list[Family]:
-        """Return metadata of every metric family seen since the start, or stored today."""
-        return self._committer.families()
+        """Return the metadata of the metric families seen lately, by name."""
+        known = dict(self._room.families)
+        return [known[name] for name in sorted(known)]
+
+    # upkeep
+
+    @property
+    def healthy(self) -> bool:
+        """Whether telemetry can be written: the writer runs and the store is open."""
+        return not self._closed and self._writer.alive
+
+    @property
+    def quarantined(self) -> list[Quarantined]:
+        """The damaged files that were set aside since the store was opened."""
+        return list(self._segments.quarantined)
+
+    def maintain(self) -> None:
+        """Delete what is too old or too much, shorten the memory, and update the gauges.
+
+        Called now and then by the server; blocks until it is done.
+        """
+        self._writer.call(self._maintain).result()
+
+    def _maintain(self) -> None:
+        now_ns = self._clock.now_ns()
+        self._head.trim(now_ns // _MS_NS - int(self._settings.head_window_s * 1_000))
+        today = day_of(now_ns)
+        everything = [s for signal in SIGNALS for s in self._segments.between(signal)]
+        for segment in expired(everything, today, self._settings):
+            if self._segments.drop(segment):
+                self._forget(segment)
+                _log.info("store.segment_deleted", signal=segment.signal, day=segment.day)
+        for segment in everything:
+            if segment.day < today and segment.wal.exists():
+                self._segments.checkpoint(segment)
+        for signal in SIGNALS:
+            size = sum(segment.size() for segment in self._segments.between(signal))
+            self.metrics.set("watchkeeper.server.store.size", size, signal)
+        self.metrics.set("watchkeeper.server.series", len(self._index))
+
+    def _forget(self, segment: Segment) -> None:
+        """Drop series from the index that no other segment holds."""
+        if segment.series:
+            gone = set(segment.series)
+            for other in self._segments.between("metrics"):
+                gone -= self._samples.load_series(other)
+            self._index.forget(number for number in gone if not self._index[number].times)
 
     def status(self) -> dict[str, Any]:
-        """Return bytes on disk by signal, series and segments."""
+        """Return sizes and counts for the status page."""
+        bytes_by_signal = {
+            signal: sum(segment.size() for segment in self._segments.between(signal))
+            for signal in SIGNALS
+        }
         return {
-            "bytes": self._segments.sizes(),
-            "series": len(self._series.index),
+            "bytes": bytes_by_signal,
             "segments": {signal: len(self._segments.between(signal)) for signal in SIGNALS},
-            "quarantined": [str(entry.path) for entry in self._segments.quarantined],
+            "series": len(self._index),
+            "samples_in_memory": len(self._head),
+            "memory_from_ms": self._head.floor_ms,
+            "quarantined": [entry.path.name for entry in self.quarantined],
         }
 
-    def retain(self) -> list[Path]:
-        """Delete the days that are too old or too many bytes, and return their files.
-
-        The oldest go first; today's segments never do.
-        """
-        today = day_of(self._clock.now_ns())
-        oldest = day_of(self._clock.now_ns() - self._settings.retention_days * DAY_NS)
-        old = sorted(
-            (s for signal in SIGNALS for s in self._segments.between(signal) if s.day < today),
-            key=lambda segment: segment.day,
-        )
-        deleted = []
-        for segment in old:
-            too_much = sum(self._segments.sizes().values()) > self._settings.size_bytes_max
-            if segment.day < oldest or too_much:
-                self._segments.drop(segment)
-                deleted.append(segment.path)
-        return deleted
+    def _report_quarantined(self) -> None:
+        for entry in self._segments.quarantined:
+            reason = "wal" if ".wal." in entry.path.name else "file"
+            self.metrics.count("watchkeeper.server.quarantined", reason)
+            _log.warning("store.quarantined", file=str(entry.path), reason=entry.reason)
