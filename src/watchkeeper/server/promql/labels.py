@@ -128,9 +128,12 @@ def sort_rows(found: Vector, keys: Sequence[int]) -> Vector:
 
 
 def _sort(*, descending: bool) -> Function:
-    def function(_context: Context, args: list[Value]) -> Vector:
+    def function(context: Context, args: list[Value]) -> Vector:
         found = vector(args[0])
         if found.values.shape[1] != 1:
+            context.notes.warn(
+                "sort is ineffective for range queries since results are always ordered by labels"
+            )
             return found
         values = found.values[:, 0]
         nans = np.isnan(values)

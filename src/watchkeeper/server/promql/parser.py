@@ -127,14 +127,15 @@ def _experimental(tokens: tuple[Token, ...]) -> QueryRefusedError | None:
     """Return the refusal of the first experimental construct among *tokens*."""
     brackets: list[str] = []
     previous = Token("start", "", 0)
+    offset = False
     for token in tokens:
         if token.kind == "open":
             brackets.append(token.text)
         elif token.kind == "close":
             brackets.pop()
         in_range = bool(brackets) and "[" in brackets
-        offset_follows = previous.text.lower() == "offset" and token.kind in {"open", "word"}
-        if offset_follows or (in_range and _computes(token, previous)):
+        computed_offset = offset and token.kind in {"open", "word"}
+        if computed_offset or (in_range and _computes(token, previous)):
             return _refused("a duration expression", token.at)
         if token.text in {"</", ">/"} or (previous.text in "<>" and token.text == "/"):
             return _refused("a histogram trim operator", previous.at)
@@ -142,6 +143,7 @@ def _experimental(tokens: tuple[Token, ...]) -> QueryRefusedError | None:
             return _refused(f"{token.text!r}", token.at)
         if token.kind == "open" and token.text == "{" and previous.text == ",":
             return _refused("label matchers as an argument", token.at)
+        offset = token.text.lower() == "offset" or (offset and token.text in {"+", "-"})
         previous = token
     return None
 

@@ -14,6 +14,12 @@ from watchkeeper.server.series import Labels, Matcher, MatchOp
 __all__ = ["compiled", "matches", "selects"]
 
 
+def _quiet() -> Any:
+    options = re2.Options()
+    options.log_errors = False
+    return options
+
+
 @lru_cache(maxsize=1024)
 def compiled(pattern: str) -> Any:
     """Return *pattern* compiled, with the dot matching newlines; match with ``fullmatch``.
@@ -22,10 +28,11 @@ def compiled(pattern: str) -> Any:
         QueryParseError: It is not RE2.
     """
     try:
-        return re2.compile(f"(?s:{pattern})")
+        return re2.compile(f"(?s:{pattern})", _quiet())
     except re2.error as error:
+        reason = error.args[0].decode() if isinstance(error.args[0], bytes) else str(error)
         raise QueryParseError(
-            f"regular expression does not compile: {error}: got {pattern[:200]!r}. "
+            f"regular expression does not compile: {reason}: got {pattern[:200]!r}. "
             "Accepted: RE2 syntax. Next: correct the pattern."
         ) from None
 
