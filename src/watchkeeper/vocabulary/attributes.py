@@ -16,6 +16,7 @@ ATTRIBUTES: tuple[Attribute, ...] = (
     Attribute("http.response.body.size", "int", "Size of the response body in bytes."),
     Attribute("url.scheme", "str", "`http` or `https`."),
     Attribute("url.path", "str", "Path of the request's URL."),
+    Attribute("url.full", "str", "URL without user information, sensitive values masked."),
     Attribute("url.query", "str", "Query string, with sensitive values masked."),
     Attribute("server.address", "str", "Host that the client asked for."),
     Attribute("server.port", "int", "Port that the client asked for."),

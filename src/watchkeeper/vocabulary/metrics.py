@@ -59,6 +59,11 @@ _APPLICATION: tuple[Metric, ...] = (
         "db.client.connection.wait_time", _H, "s", "Time to obtain a connection from a pool.",
         ("db.client.connection.pool.name",), _DB_S, stability="development",
     ),
+    Metric(
+        "connection_pool.create_failures", _C, "{failure}",
+        "Connections of a pool that could not be opened.",
+        ("db.client.connection.pool.name",), (), _OWN, "development",
+    ),
     # generative AI
     Metric(
         "gen_ai.client.token.usage", _H, "{token}", "Tokens per LLM call, by direction.",

@@ -17,6 +17,13 @@ SPANS: tuple[Span, ...] = (
         ),
     ),
     Span(
+        "http.client", "{http.request.method}", "client", "One HTTP request that we sent.",
+        (
+            "http.request.method", "url.full", "server.address", "server.port",
+            "http.response.status_code", "error.type",
+        ),
+    ),
+    Span(
         "db.client", "{db.query.summary}", "client", "One database statement.",
         (
             "db.system.name", "db.namespace", "db.operation.name", "db.collection.name",
