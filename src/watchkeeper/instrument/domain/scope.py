@@ -17,23 +17,16 @@ from opentelemetry.context import Context
 from opentelemetry.trace import SpanKind
 
 from watchkeeper.instrument import host as hosts
+from watchkeeper.instrument.errors import error_type
 from watchkeeper.instrument.guard import record_failure
 from watchkeeper.instrument.host import Host
 from watchkeeper.instrument.recorder.current import activate, deactivate
 from watchkeeper.instrument.recorder.span import RecordedSpan
 
-__all__ = ["CallableScope", "Scope", "error_type", "fail", "start"]
+__all__ = ["CallableScope", "Scope", "fail", "start"]
 
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
-
-
-def error_type(error: BaseException) -> str:
-    """Return the ``error.type`` of an exception: its class, with the module unless it is built in."""
-    cls = type(error)
-    if cls.__module__ == "builtins":
-        return cls.__qualname__
-    return f"{cls.__module__}.{cls.__qualname__}"
 
 
 class Scope(ABC):

@@ -1,0 +1,250 @@
+"""SQLAlchemy 2: a client span per statement, and the state of connection pools.
+
+Class-level listeners, so every engine counts, synchronous or asynchronous, made before or after.
+"""
+
+from __future__ import annotations
+
+import threading
+import weakref
+from collections.abc import Callable
+from typing import Any
+
+from opentelemetry.trace import SpanKind
+
+from watchkeeper.instrument.errors import error_type
+from watchkeeper.instrument.guard import record_failure
+from watchkeeper.instrument.host import Host
+from watchkeeper.instrument.integrations.patch import all_of, replace
+from watchkeeper.instrument.integrations.sql import describe
+from watchkeeper.instrument.recorder.span import RecordedSpan
+from watchkeeper.vocabulary.limits import limit
+
+__all__ = ["instrument"]
+
+_HOOK = "db.sqlalchemy"
+_SPAN = "_watchkeeper_span"
+_CACHE = "_watchkeeper_statements"
+_BORROWED = "watchkeeper_borrowed_ns"
+_STATEMENTS_MAX = limit("sql_statements_max")
+_SYSTEMS = {"mssql": "microsoft.sql_server", "oracle": "oracle.db", "cockroachdb": "cockroachdb"}
+"""SQLAlchemy's dialect names, where the semantic conventions have another word."""
+
+
+def instrument(host: Host) -> Callable[[], None]:
+    """Record the statements and pools of every engine.
+
+    Returns:
+        A function that undoes it.
+    """
+    from sqlalchemy import event
+    from sqlalchemy.engine import Engine
+    from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+    from sqlalchemy.pool import Pool
+
+    statements = _Statements(host)
+    pools = _Pools(host, PoolTimeoutError)
+    listeners: tuple[tuple[Any, str, Callable[..., Any]], ...] = (
+        (Engine, "before_cursor_execute", statements.before),
+        (Engine, "after_cursor_execute", statements.after),
+        (Engine, "handle_error", statements.failed),
+        (Pool, "checkin", pools.returned),
+    )
+    for target, name, function in listeners:
+        event.listen(target, name, function)
+    unpatch = replace(Pool, "connect", pools.connecting(Pool.connect))
+
+    def unlisten() -> None:
+        for target, name, function in listeners:
+            if event.contains(target, name, function):
+                event.remove(target, name, function)
+
+    return all_of(unlisten, pools.forget, unpatch)
+
+
+class _Statements:
+    """Listeners around the execution of a statement."""
+
+    def __init__(self, host: Host) -> None:
+        self._host = host
+
+    def before(
+        self,
+        conn: Any,
+        cursor: Any,
+        statement: str,
+        parameters: Any,
+        context: Any,
+        executemany: Any,
+    ) -> None:
+        """Start the span."""
+        del cursor, parameters, executemany
+        try:
+            dialect = conn.dialect
+            known: dict[str, tuple[str, dict[str, Any]]] | None = dialect.__dict__.get(_CACHE)
+            if known is None:
+                known = dialect.__dict__[_CACHE] = {}
+            found = known.get(statement)
+            if found is None:
+                if len(known) >= _STATEMENTS_MAX:
+                    known.clear()
+                found = known[statement] = _prepared(conn, statement)
+            span = self._host.recorder.start(found[0], SpanKind.CLIENT, found[1].copy())
+            if context is not None:
+                setattr(context, _SPAN, span)
+        except Exception as error:  # noqa: BLE001 - never into the application
+            record_failure(_HOOK, error)
+
+    def after(
+        self,
+        conn: Any,
+        cursor: Any,
+        statement: str,
+        parameters: Any,
+        context: Any,
+        executemany: Any,
+    ) -> None:
+        """End the span."""
+        del conn, cursor, statement, parameters, executemany
+        try:
+            span: RecordedSpan | None = context.__dict__.pop(_SPAN, None)
+            if span is not None:
+                span.end()
+        except Exception as error:  # noqa: BLE001 - never into the application
+            record_failure(_HOOK, error)
+
+    def failed(self, failure: Any) -> None:
+        """End the span of a statement that the database refused."""
+        try:
+            context = failure.execution_context
+            span: RecordedSpan | None = context and context.__dict__.pop(_SPAN, None)
+            if span is not None:
+                error = failure.original_exception
+                span.attributes["error.type"] = error_type(error)
+                span.fail(error, record=isinstance(error, Exception))
+                span.end()
+        except Exception as error:  # noqa: BLE001 - never into the application
+            record_failure(_HOOK, error)
+
+
+def _prepared(conn: Any, statement: str) -> tuple[str, dict[str, Any]]:
+    system = _SYSTEMS.get(conn.dialect.name, conn.dialect.name)
+    said = describe(statement, system)
+    url = conn.engine.url
+    attributes = {
+        "db.system.name": system,
+        "db.namespace": url.database,
+        "db.operation.name": said.operation,
+        "db.collection.name": said.collection,
+        "db.query.summary": said.summary,
+        "db.query.text": said.text,
+        "server.address": url.host,
+        "server.port": url.port,
+    }
+    return said.summary, {name: value for name, value in attributes.items() if value}
+
+
+class _Pools:
+    """Waits, borrowings and sizes of connection pools."""
+
+    def __init__(self, host: Host, timeout: type[Exception]) -> None:
+        self._now = host.clock.monotonic_ns
+        self._timeout = timeout
+        self._wait = host.metrics.histogram("db.client.connection.wait_time")
+        self._use = host.metrics.histogram("db.client.connection.use_time")
+        self._timeouts = host.metrics.counter("db.client.connection.timeouts")
+        self._failures = host.metrics.counter("connection_pool.create_failures")
+        self._count = host.metrics.gauge("db.client.connection.count")
+        self._max = host.metrics.gauge("db.client.connection.max")
+        self._names: weakref.WeakKeyDictionary[Any, str] = weakref.WeakKeyDictionary()
+        self._taken: dict[str, weakref.ref[Any]] = {}
+        self._lock = threading.Lock()
+        self._count.collect_from(self._counts)
+        self._max.collect_from(self._limits)
+
+    def connecting(self, original: Callable[[Any], Any]) -> Callable[[Any], Any]:
+        """Return what stands in for ``Pool.connect``: times the wait, counts what failed."""
+
+        def connect(pool: Any) -> Any:
+            started = self._now()
+            try:
+                connection = original(pool)
+            except Exception as error:
+                self._not_connected(pool, error)
+                raise
+            try:
+                ended = self._now()
+                self._wait.child((self._name(pool),)).observe((ended - started) / 1e9)
+                record = connection._connection_record  # noqa: SLF001 - the only way to its record
+                record.info[_BORROWED] = (ended, pool)
+            except Exception as error:  # noqa: BLE001 - never into the application
+                record_failure(_HOOK, error)
+            return connection
+
+        return connect
+
+    def returned(self, connection: Any, record: Any) -> None:
+        """Learn that a connection came back."""
+        del connection
+        try:
+            borrowed = record.info.pop(_BORROWED, None)
+            if borrowed is not None:
+                seconds = (self._now() - borrowed[0]) / 1e9
+                self._use.child((self._name(borrowed[1]),)).observe(seconds)
+        except Exception as error:  # noqa: BLE001 - never into the application
+            record_failure(_HOOK, error)
+
+    def forget(self) -> None:
+        """Show no pools any more."""
+        self._count.collect_from(None)
+        self._max.collect_from(None)
+
+    def _not_connected(self, pool: Any, error: Exception) -> None:
+        try:
+            family = self._timeouts if isinstance(error, self._timeout) else self._failures
+            family.child((self._name(pool),)).inc()
+        except Exception as failure:  # noqa: BLE001 - never into the application
+            record_failure(_HOOK, failure)
+
+    def _name(self, pool: Any) -> str:
+        name = self._names.get(pool)
+        return name if name is not None else self._new_name(pool)
+
+    def _new_name(self, pool: Any) -> str:
+        # `Engine.dispose` makes a new pool with the same creator: it takes over the name.
+        dialect = getattr(pool, "_dialect", None)
+        base = getattr(pool, "logging_name", None) or getattr(dialect, "name", None) or "pool"
+        with self._lock:
+            number = 1
+            name = base
+            while (other := self._owner(name)) is not None and not _same(other, pool):
+                number += 1
+                name = f"{base}-{number}"
+            self._taken[name] = weakref.ref(pool)
+            self._names[pool] = name
+        return name
+
+    def _owner(self, name: str) -> Any:
+        reference = self._taken.get(name)
+        return None if reference is None else reference()
+
+    def _counts(self) -> dict[tuple[str, ...], float]:
+        counts: dict[tuple[str, ...], float] = {}
+        for pool, name in list(self._names.items()):
+            if self._owner(name) is not pool or not hasattr(pool, "checkedout"):
+                continue
+            counts[(name, "used")] = pool.checkedout()
+            counts[(name, "idle")] = pool.checkedin()
+        return counts
+
+    def _limits(self) -> dict[tuple[str, ...], float]:
+        limits: dict[tuple[str, ...], float] = {}
+        for pool, name in list(self._names.items()):
+            overflow = getattr(pool, "_max_overflow", -1)
+            if self._owner(name) is pool and overflow >= 0 and hasattr(pool, "size"):
+                limits[(name,)] = pool.size() + overflow
+        return limits
+
+
+def _same(one: Any, other: Any) -> bool:
+    return one is other or getattr(one, "_creator", one) is getattr(other, "_creator", other)

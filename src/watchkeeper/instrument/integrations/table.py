@@ -1,0 +1,122 @@
+"""Which libraries are instrumented, and when: at once if imported, else right after their import.
+
+Nothing heavy is imported by `install`: a library that the application never imports costs nothing.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Callable, Iterable
+from functools import partial
+from typing import NamedTuple
+
+from watchkeeper.errors import SettingError
+from watchkeeper.instrument.guard import guard, record_failure
+from watchkeeper.instrument.host import Host
+from watchkeeper.instrument.integrations.imports import ImportWatch
+
+__all__ = ["TABLE", "Integration", "install", "installed", "uninstall"]
+
+
+class Integration(NamedTuple):
+    """One row: a library and the module of ours that instruments it."""
+
+    name: str
+    """What `configure(instrument=…)` calls it."""
+    library: str
+    """The library's module whose import is waited for."""
+    module: str
+    """Our module, with ``instrument(host) -> undo``."""
+
+
+_OURS = "watchkeeper.instrument.integrations."
+
+TABLE: tuple[Integration, ...] = (
+    Integration("starlette", "starlette.applications", f"{_OURS}starlette"),
+    Integration("fastapi", "fastapi.applications", f"{_OURS}fastapi"),
+    Integration("sqlalchemy", "sqlalchemy.engine", f"{_OURS}sqlalchemy"),
+    Integration("huey", "huey.api", f"{_OURS}huey"),
+    Integration("httpx", "httpx", f"{_OURS}httpx"),
+    Integration("httpx2", "httpx2", f"{_OURS}httpx2"),
+)
+
+
+class _Installed:
+    """What is installed in this process."""
+
+    def __init__(self) -> None:
+        self.undo: dict[str, Callable[[], None]] = {}
+        self.watch: ImportWatch | None = None
+
+
+_STATE = _Installed()
+
+
+def install(host: Host, names: str | Iterable[str] = "auto") -> None:
+    """Instrument libraries; one that is instrumented already stays as it is.
+
+    An integration that fails, because its library is of an unknown version for example, is
+    counted and logged once, and the others still work.
+
+    Args:
+        host: The running instrumentation.
+        names: ``auto`` for all, or names from `TABLE`.
+
+    Raises:
+        SettingError: A name is not in `TABLE`.
+    """
+    rows = _chosen(names)
+    watch = _STATE.watch
+    if watch is None:
+        watch = _STATE.watch = ImportWatch()
+    for row in rows:
+        if row.name in _STATE.undo:
+            continue
+        if row.library in sys.modules:
+            _switch_on(host, row)
+        else:
+            watch.after(row.library, partial(_switch_on, host, row))
+    watch.start()
+
+
+def uninstall() -> None:
+    """Undo everything that `install` did."""
+    watch, _STATE.watch = _STATE.watch, None
+    if watch is not None:
+        watch.stop()
+    undos, _STATE.undo = _STATE.undo, {}
+    for undo in reversed(list(undos.values())):
+        with guard("integrations.uninstall"):
+            undo()
+
+
+def installed() -> tuple[str, ...]:
+    """Return the names of the libraries that are instrumented now."""
+    return tuple(_STATE.undo)
+
+
+def _chosen(names: str | Iterable[str]) -> list[Integration]:
+    if names == "auto":
+        return list(TABLE)
+    wanted = [names] if isinstance(names, str) else list(names)
+    by_name = {row.name: row for row in TABLE}
+    for name in wanted:
+        if name not in by_name:
+            raise SettingError.explain(
+                "no integration has this name",
+                got=name,
+                accepted="auto, or " + ", ".join(by_name),
+                next_step="correct the setting `instrument`",
+            )
+    return [by_name[name] for name in wanted]
+
+
+def _switch_on(host: Host, row: Integration) -> None:
+    if row.name in _STATE.undo:
+        return
+    try:
+        module = importlib.import_module(row.module)
+        _STATE.undo[row.name] = module.instrument(host)
+    except Exception as error:  # noqa: BLE001 - never into the application
+        record_failure(f"integrations.{row.name}", error)
