@@ -40,6 +40,9 @@ _TABLE: tuple[Limit, ...] = (
           "Length of a log line; long values are cut with a marker.", "line_length"),
     Limit("metric_series_max", 2_000, "series",
           "Series of one metric in one process; more fold into an overflow series.", "series"),
+    Limit("sql_statements_max", 1_000, "statements",
+          "Statements whose description is kept per engine; then the store starts again.",
+          "statement_cache"),
     Limit("content_chars_max", 8_192, "characters",
           "Captured prompt or response text; the rest is cut off.", "content_length"),
     # in the server
