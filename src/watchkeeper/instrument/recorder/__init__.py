@@ -1,1 +1,55 @@
 """Spans: the OpenTelemetry trace API in, OTLP bytes out."""
+
+from watchkeeper.instrument.recorder.current import (
+    CurrentSpan,
+    SilentSpan,
+    activate,
+    deactivate,
+    silence,
+)
+from watchkeeper.instrument.recorder.exporters import Exporter, MemoryExporter, Outcome
+from watchkeeper.instrument.recorder.http import HttpExporter
+from watchkeeper.instrument.recorder.ids import IdSource, RandomIds
+from watchkeeper.instrument.recorder.recorder import Recorder
+from watchkeeper.instrument.recorder.records import (
+    LogRecord,
+    RecorderLimits,
+    RecorderStats,
+    Signal,
+)
+from watchkeeper.instrument.recorder.sampling import ParentRatioSampler, Sampler
+from watchkeeper.instrument.recorder.span import (
+    EndHook,
+    RecordedSpan,
+    Scope,
+    SpanEvent,
+    SpanLink,
+    Tail,
+)
+
+__all__ = [
+    "CurrentSpan",
+    "EndHook",
+    "Exporter",
+    "HttpExporter",
+    "IdSource",
+    "LogRecord",
+    "MemoryExporter",
+    "Outcome",
+    "ParentRatioSampler",
+    "RandomIds",
+    "RecordedSpan",
+    "Recorder",
+    "RecorderLimits",
+    "RecorderStats",
+    "Sampler",
+    "Scope",
+    "Signal",
+    "SilentSpan",
+    "SpanEvent",
+    "SpanLink",
+    "Tail",
+    "activate",
+    "deactivate",
+    "silence",
+]

@@ -1,0 +1,298 @@
+"""Spans and log records as OTLP export requests, in bytes.
+
+Field numbers: opentelemetry-proto 1.x, trace/v1/trace.proto and logs/v1/logs.proto.
+"""
+
+from __future__ import annotations
+
+import logging
+import struct
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Generic, Protocol, TypeVar
+
+from opentelemetry.trace import SpanContext, SpanKind, StatusCode, TraceState
+from opentelemetry.util.types import AnyValue
+
+from watchkeeper.instrument.guard import log_once
+from watchkeeper.instrument.recorder.records import Batch, LogRecord, Signal
+from watchkeeper.instrument.recorder.span import RecordedSpan, Scope, SpanEvent, SpanLink
+from watchkeeper.instrument.recorder.wire import KeyValues, any_value, field, text, varint
+
+__all__ = ["BatchEncoder", "ItemEncoder", "LogEncoder", "TraceEncoder"]
+
+T = TypeVar("T")
+T_contra = TypeVar("T_contra", contravariant=True)
+
+_MASK64 = 0xFFFF_FFFF_FFFF_FFFF
+_HAS_IS_REMOTE = 0x100
+_IS_REMOTE = 0x200
+_HEADS_MAX = 2_048
+
+_ids = struct.Struct(">2sQQ2sQ").pack
+_times = struct.Struct("<BQBQ").pack
+_fixed64 = struct.Struct("<Q").pack
+_fixed32 = struct.Struct("<I").pack
+_parent = struct.Struct(">2sQ").pack
+
+_KINDS = {
+    SpanKind.INTERNAL: b"\x30\x01",
+    SpanKind.SERVER: b"\x30\x02",
+    SpanKind.CLIENT: b"\x30\x03",
+    SpanKind.PRODUCER: b"\x30\x04",
+    SpanKind.CONSUMER: b"\x30\x05",
+}
+_STATUS_UNSET = b"\x7a\x00"
+_STATUS_OK = b"\x7a\x02\x18\x01"
+_STATUS_ERROR = b"\x18\x02"
+_SCOPE_ATTRIBUTES = KeyValues(b"\x1a")
+_RESOURCE_ATTRIBUTES = KeyValues(b"\x0a")
+
+
+class TraceEncoder:
+    """Encodes one span at a time as a field of ``ScopeSpans``."""
+
+    signal: Signal = "traces"
+
+    def __init__(self) -> None:
+        self._attributes = KeyValues(b"\x4a")
+        self._event_attributes = KeyValues(b"\x1a")
+        self._link_attributes = KeyValues(b"\x22")
+        self._heads: dict[str, tuple[SpanKind, bytes]] = {}
+        self._flags = {
+            flags | remote: b"\x85\x01" + _fixed32(flags | remote)
+            for flags in range(4)
+            for remote in (_HAS_IS_REMOTE, _HAS_IS_REMOTE | _IS_REMOTE)
+        }
+
+    def scope(self, span: RecordedSpan) -> Scope:
+        """Return the scope under which the span is listed."""
+        return span.scope
+
+    def item(self, span: RecordedSpan) -> bytes:
+        """Return the span, tag and length included."""
+        trace_id = span.trace_id
+        parts = [_ids(b"\x0a\x10", trace_id >> 64, trace_id & _MASK64, b"\x12\x08", span.span_id)]
+        if span.trace_state:
+            parts.append(field(b"\x1a", _state(span.trace_state)))
+        flags = span.flags | _HAS_IS_REMOTE
+        if span.parent_id:
+            parts.append(_parent(b"\x22\x08", span.parent_id))
+            if span.parent_remote:
+                flags |= _IS_REMOTE
+        head = self._heads.get(span.name)
+        if head is None or head[0] is not span.kind:
+            head = self._head(span.name, span.kind)
+        parts.append(head[1])
+        try:
+            parts.append(_times(0x39, span.start_ns, 0x41, span.end_ns))
+        except struct.error:
+            parts.append(_times(0x39, _time(span.start_ns), 0x41, _time(span.end_ns)))
+        self._attributes.extend(parts, span.attributes)
+        if (
+            span.events
+            or span.links
+            or span.dropped_attributes
+            or span.dropped_events
+            or span.dropped_links
+        ):
+            self._extras(parts, span)
+        parts.append(_STATUS_UNSET if span.status_code is StatusCode.UNSET else _status(span))
+        parts.append(self._flags[flags])
+        return field(b"\x12", b"".join(parts))
+
+    def _head(self, name: str, kind: SpanKind) -> tuple[SpanKind, bytes]:
+        if len(self._heads) >= _HEADS_MAX:
+            self._heads.clear()
+        encoded = field(b"\x2a", text(name)) + _KINDS.get(kind, b"\x30\x01")
+        head = self._heads[name] = (kind, encoded)
+        return head
+
+    def _extras(self, parts: list[bytes], span: RecordedSpan) -> None:
+        """Append what few spans have."""
+        if span.dropped_attributes:
+            parts.append(b"\x50" + varint(span.dropped_attributes))
+        parts.extend(field(b"\x5a", self._event(event)) for event in span.events)
+        if span.dropped_events:
+            parts.append(b"\x60" + varint(span.dropped_events))
+        parts.extend(field(b"\x6a", self._link(link)) for link in span.links)
+        if span.dropped_links:
+            parts.append(b"\x70" + varint(span.dropped_links))
+
+    def _event(self, event: SpanEvent) -> bytes:
+        encoded = b"\x09" + _fixed64(_time(event.time_ns)) + field(b"\x12", text(event.name))
+        encoded += self._event_attributes.encode(event.attributes)
+        if event.dropped_attributes:
+            encoded += b"\x20" + varint(event.dropped_attributes)
+        return encoded
+
+    def _link(self, link: SpanLink) -> bytes:
+        context: SpanContext = link.context
+        encoded = b"\x0a\x10" + context.trace_id.to_bytes(16, "big")
+        encoded += b"\x12\x08" + context.span_id.to_bytes(8, "big")
+        if context.trace_state:
+            encoded += field(b"\x1a", _state(context.trace_state))
+        encoded += self._link_attributes.encode(link.attributes)
+        if link.dropped_attributes:
+            encoded += b"\x28" + varint(link.dropped_attributes)
+        flags = context.trace_flags & 0xFF | _HAS_IS_REMOTE
+        if context.is_remote:
+            flags |= _IS_REMOTE
+        return encoded + b"\x35" + _fixed32(flags)
+
+
+class LogEncoder:
+    """Encodes one log record at a time as a field of ``ScopeLogs``."""
+
+    signal: Signal = "logs"
+
+    def __init__(self) -> None:
+        self._attributes = KeyValues(b"\x32")
+        self._scopes: dict[str, Scope] = {}
+        self._levels: dict[tuple[int, str], bytes] = {}
+
+    def scope(self, record: LogRecord) -> Scope:
+        """Return the scope that stands for the record's logger."""
+        found = self._scopes.get(record.logger)
+        if found is None:
+            if len(self._scopes) >= _HEADS_MAX:
+                self._scopes.clear()
+            found = self._scopes[record.logger] = Scope(record.logger)
+        return found
+
+    def item(self, record: LogRecord) -> bytes:
+        """Return the record, tag and length included."""
+        moment = _fixed64(_time(record.time_ns))
+        level = self._levels.get((record.severity_number, record.severity_text))
+        if level is None:
+            level = self._level(record.severity_number, record.severity_text)
+        parts = [b"\x09", moment, level, field(b"\x2a", any_value(record.body))]
+        self._attributes.extend(parts, record.attributes)
+        if record.trace_flags:
+            parts.append(b"\x45" + _fixed32(record.trace_flags & 0xFF))
+        if record.trace_id:
+            parts.append(b"\x4a\x10" + record.trace_id.to_bytes(16, "big"))
+        if record.span_id:
+            parts.append(b"\x52\x08" + record.span_id.to_bytes(8, "big"))
+        parts += (b"\x59", moment)
+        if record.event_name:
+            parts.append(field(b"\x62", text(record.event_name)))
+        return field(b"\x12", b"".join(parts))
+
+    def _level(self, number: int, name: str) -> bytes:
+        if len(self._levels) >= _HEADS_MAX:
+            self._levels.clear()
+        encoded = (b"\x10" + varint(number) if number > 0 else b"") + (
+            field(b"\x1a", text(name)) if name else b""
+        )
+        self._levels[number, name] = encoded
+        return encoded
+
+
+class ItemEncoder(Protocol[T_contra]):
+    """What `BatchEncoder` needs of an encoder for one kind of item."""
+
+    signal: Signal
+
+    def scope(self, item: T_contra, /) -> Scope:
+        """Return the scope under which the item is listed."""
+        ...
+
+    def item(self, item: T_contra, /) -> bytes:
+        """Return the item as a field, tag and length included."""
+        ...
+
+
+class BatchEncoder(Generic[T]):
+    """Packs items into export requests of one resource.
+
+    Args:
+        encoder: Encodes one item.
+        resource: Attributes of the resource.
+        schema_url: Schema of the resource's attributes, or "".
+        items_max: Items in one request.
+        bytes_max: Encoded size at which a request is closed; one item may still exceed it.
+    """
+
+    def __init__(
+        self,
+        encoder: ItemEncoder[T],
+        resource: Mapping[str, AnyValue],
+        *,
+        schema_url: str = "",
+        items_max: int,
+        bytes_max: int,
+    ) -> None:
+        self._signal = encoder.signal
+        self._scope_of = encoder.scope
+        self._item = encoder.item
+        self._resource = field(b"\x0a", _RESOURCE_ATTRIBUTES.encode(resource))
+        self._resource_schema = field(b"\x1a", text(schema_url)) if schema_url else b""
+        self._items_max = items_max
+        self._bytes_max = bytes_max
+
+    def encode(self, items: Iterable[T]) -> tuple[list[Batch], int]:
+        """Return the requests, and how many items could not be encoded."""
+        batches: list[Batch] = []
+        failed = count = size = 0
+        groups: dict[int, tuple[Scope, list[bytes]]] = {}
+        for item in items:
+            try:
+                scope = self._scope_of(item)
+                encoded = self._item(item)
+            except Exception as error:  # noqa: BLE001 - one bad item must not cost the others
+                failed += 1
+                log_once(
+                    ("encode", self._signal, type(error)),
+                    logging.WARNING,
+                    "watchkeeper: an item of %s cannot be encoded and is left out: %r. It is "
+                    "counted as dropped with reason encode.",
+                    self._signal,
+                    error,
+                )
+                continue
+            group = groups.get(id(scope))
+            if group is None:
+                # The group keeps the scope alive, so its id stays its own.
+                group = groups[id(scope)] = (scope, [])
+            group[1].append(encoded)
+            count += 1
+            size += len(encoded)
+            if count >= self._items_max or size >= self._bytes_max:
+                batches.append(self._close(groups.values(), count))
+                groups, count, size = {}, 0, 0
+        if count:
+            batches.append(self._close(groups.values(), count))
+        return batches, failed
+
+    def _close(self, groups: Iterable[tuple[Scope, Sequence[bytes]]], count: int) -> Batch:
+        parts = [self._resource]
+        for scope, items in groups:
+            before, after = self._scope(scope)
+            parts.append(field(b"\x12", before + b"".join(items) + after))
+        parts.append(self._resource_schema)
+        return Batch(self._signal, field(b"\x0a", b"".join(parts)), count)
+
+    def _scope(self, scope: Scope) -> tuple[bytes, bytes]:
+        content = field(b"\x0a", text(scope.name)) if scope.name else b""
+        if scope.version:
+            content += field(b"\x12", text(scope.version))
+        content += _SCOPE_ATTRIBUTES.encode(dict(scope.attributes))
+        after = field(b"\x1a", text(scope.schema_url)) if scope.schema_url else b""
+        return field(b"\x0a", content), after
+
+
+def _status(span: RecordedSpan) -> bytes:
+    if span.status_code is StatusCode.OK:
+        return _STATUS_OK
+    if span.status_description:
+        return field(b"\x7a", field(b"\x12", text(span.status_description)) + _STATUS_ERROR)
+    return field(b"\x7a", _STATUS_ERROR)
+
+
+def _state(state: TraceState) -> bytes:
+    return text(",".join(f"{key}={value}" for key, value in state.items()))
+
+
+def _time(value: float) -> int:
+    """Return a time that OTLP can hold; other people's code passes floats and negative numbers."""
+    return min(max(int(value), 0), _MASK64)

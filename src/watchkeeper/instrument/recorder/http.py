@@ -1,0 +1,264 @@
+"""OTLP over HTTP, with the standard library's client.
+
+Behaviour follows the OTLP specification 1.x, section OTLP/HTTP: what may be retried, how long to
+wait, what a partial success means.
+"""
+
+from __future__ import annotations
+
+import gzip
+import http.client
+import ssl
+import sys
+from collections.abc import Mapping
+from email.utils import parsedate_to_datetime
+from importlib.metadata import PackageNotFoundError, version
+from urllib.parse import SplitResult, urlsplit
+
+from watchkeeper.clock import Clock
+from watchkeeper.errors import SettingError
+from watchkeeper.instrument.recorder.exporters import Outcome
+from watchkeeper.instrument.recorder.records import Signal
+from watchkeeper.vocabulary.limits import limit
+
+__all__ = ["HttpExporter"]
+
+_RETRYABLE = frozenset({429, 502, 503, 504})
+_CHUNK = 65_536
+_SECOND_NS = 1_000_000_000
+
+
+class HttpExporter:
+    """Posts batches as protobuf over a connection that is kept open.
+
+    Redirects are not followed, so headers with credentials stay with the host they were given for.
+
+    Args:
+        endpoint: Base URL, ``http`` or ``https``; ``/v1/traces`` and ``/v1/logs`` are appended.
+        clock: Times the request, and reads a ``Retry-After`` date.
+        headers: Further request headers, for example an ``Authorization``.
+        urls: Full URLs by signal, used as they are instead of *endpoint*.
+        timeout_s: Time of one attempt in seconds, connecting included.
+        compress: Whether to gzip the body.
+        tls: Context for ``https``; the default verifies against the host's certificate store.
+
+    Raises:
+        SettingError: A URL is not absolute or its scheme is neither ``http`` nor ``https``.
+    """
+
+    def __init__(
+        self,
+        endpoint: str,
+        *,
+        clock: Clock,
+        headers: Mapping[str, str] | None = None,
+        urls: Mapping[Signal, str] | None = None,
+        timeout_s: float = 10.0,
+        compress: bool = True,
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
+        given = dict(urls or {})
+        signals: tuple[Signal, ...] = ("traces", "logs")
+        self._urls = {
+            signal: _parse(given.get(signal) or f"{endpoint.rstrip('/')}/v1/{signal}")
+            for signal in signals
+        }
+        self._clock = clock
+        self._timeout_s = timeout_s
+        self._compress = compress
+        self._tls = tls
+        self._headers = {
+            "User-Agent": _user_agent(),
+            **(headers or {}),
+            "Content-Type": "application/x-protobuf",
+        }
+        if compress:
+            self._headers["Content-Encoding"] = "gzip"
+        self._connections: dict[str, http.client.HTTPConnection] = {}
+
+    def export(self, signal: Signal, body: bytes, items: int) -> Outcome:  # noqa: ARG002 - protocol
+        """Post one batch; network errors and the retryable statuses give ``retry``."""
+        url = self._urls[signal]
+        payload = gzip.compress(body, compresslevel=1, mtime=0) if self._compress else body
+        kept = url.netloc in self._connections
+        try:
+            try:
+                return self._attempt(url, payload)
+            except (http.client.RemoteDisconnected, ConnectionError):
+                # A kept connection that the server has closed in the meantime says nothing about
+                # the server: once more on a fresh one.
+                self._drop(url.netloc)
+                if not kept:
+                    raise
+                return self._attempt(url, payload)
+        except (OSError, http.client.HTTPException, ValueError) as error:
+            self._drop(url.netloc)
+            detail = f"{type(error).__name__}: {error} ({url.scheme}://{url.hostname}:{_port(url)})"
+            return Outcome("retry", reachable=False, detail=detail)
+
+    def after_fork(self) -> None:
+        """Close the child's copies of the connections; the parent's stay open."""
+        self.close()
+
+    def close(self) -> None:
+        """Close the connections; a later export opens new ones."""
+        for netloc in list(self._connections):
+            self._drop(netloc)
+
+    def _attempt(self, url: SplitResult, payload: bytes) -> Outcome:
+        deadline_ns = self._clock.monotonic_ns() + int(self._timeout_s * _SECOND_NS)
+        connection = self._connections.get(url.netloc)
+        if connection is None:
+            connection = self._connections[url.netloc] = self._connect(url)
+        if connection.sock is not None:
+            connection.sock.settimeout(self._timeout_s)
+        target = f"{url.path or '/'}?{url.query}" if url.query else url.path or "/"
+        connection.request("POST", target, body=payload, headers=self._headers)
+        response = connection.getresponse()
+        answer, whole = self._read(connection, response, deadline_ns)
+        if not whole or response.will_close:
+            self._drop(url.netloc)
+        return self._judge(response, answer)
+
+    def _read(
+        self,
+        connection: http.client.HTTPConnection,
+        response: http.client.HTTPResponse,
+        deadline_ns: int,
+    ) -> tuple[bytes, bool]:
+        """Return the body, and whether it was read to its end within time and size."""
+        size_max = limit("export_response_bytes_max")
+        answer = bytearray()
+        try:
+            while len(answer) < size_max:
+                left_ns = deadline_ns - self._clock.monotonic_ns()
+                if left_ns <= 0:
+                    return bytes(answer), False
+                if connection.sock is not None:
+                    connection.sock.settimeout(left_ns / _SECOND_NS)
+                chunk = response.read1(_CHUNK)
+                if not chunk:
+                    return bytes(answer), response.isclosed()
+                answer += chunk
+        except (OSError, http.client.HTTPException):
+            # The status has arrived, and it alone decides.
+            return bytes(answer), False
+        return bytes(answer), False
+
+    def _judge(self, response: http.client.HTTPResponse, answer: bytes) -> Outcome:
+        status = response.status
+        if 200 <= status < 300:
+            kind = response.headers.get_content_type()
+            rejected = rejected_items(answer) if kind == "application/x-protobuf" else 0
+            return Outcome("delivered", rejected=rejected)
+        detail = f"HTTP {status} {response.reason}"
+        if status in _RETRYABLE:
+            wait_s = self._retry_after(response.headers.get("Retry-After"))
+            return Outcome("retry", retry_after_s=wait_s, detail=detail)
+        return Outcome("refused", detail=detail)
+
+    def _retry_after(self, value: str | None) -> float | None:
+        """Return the seconds to wait, from seconds or an HTTP date; None if there is no such."""
+        if not value:
+            return None
+        try:
+            wait_s = float(int(value))
+        except ValueError:
+            try:
+                until_s = parsedate_to_datetime(value).timestamp()
+            except (ValueError, OverflowError):
+                return None
+            wait_s = until_s - self._clock.now_ns() / _SECOND_NS
+        return min(max(wait_s, 0.0), float(limit("export_retry_after_s_max")))
+
+    def _connect(self, url: SplitResult) -> http.client.HTTPConnection:
+        host = url.hostname or ""
+        if url.scheme == "http":
+            return http.client.HTTPConnection(host, _port(url), timeout=self._timeout_s)
+        if self._tls is None:
+            self._tls = ssl.create_default_context()
+        return http.client.HTTPSConnection(
+            host, _port(url), timeout=self._timeout_s, context=self._tls
+        )
+
+    def _drop(self, netloc: str) -> None:
+        connection = self._connections.pop(netloc, None)
+        if connection is not None:
+            connection.close()
+
+
+def rejected_items(body: bytes) -> int:
+    """Return the rejected count of an ``Export…ServiceResponse``; 0 if it cannot be read.
+
+    Fields: ``partial_success`` is 1, in it the rejected count is 1 (a varint).
+    """
+    try:
+        content = dict(_fields(body)).get(1, b"")
+        count = dict(_fields(content)).get(1, 0) if isinstance(content, bytes) else 0
+    except (IndexError, ValueError):
+        return 0
+    return count if isinstance(count, int) and count < 1 << 63 else 0
+
+
+def _fields(body: bytes) -> list[tuple[int, int | bytes]]:
+    found: list[tuple[int, int | bytes]] = []
+    at = 0
+    while at < len(body):
+        tag, at = _read_varint(body, at)
+        number, kind = tag >> 3, tag & 7
+        if kind == 0:
+            value, at = _read_varint(body, at)
+            found.append((number, value))
+        elif kind == 2:
+            size, at = _read_varint(body, at)
+            if at + size > len(body):
+                raise ValueError("the field is longer than the message")
+            found.append((number, body[at : at + size]))
+            at += size
+        elif kind in (1, 5):
+            at += 8 if kind == 1 else 4
+        else:
+            raise ValueError("the wire type is unknown")
+    return found
+
+
+def _read_varint(body: bytes, at: int) -> tuple[int, int]:
+    value = shift = 0
+    while True:
+        byte = body[at]
+        at += 1
+        value |= (byte & 0x7F) << shift
+        if byte < 0x80:
+            return value, at
+        shift += 7
+        if shift > 63:
+            raise ValueError("the number is too long")
+
+
+def _parse(url: str) -> SplitResult:
+    refusal = SettingError.explain(
+        "the endpoint is not usable",
+        got=url,
+        accepted="an absolute http:// or https:// URL with a host and without user or password",
+        next_step="pass for example http://127.0.0.1:8400, and credentials as headers",
+    )
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError as error:
+        raise refusal from error
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.username or port == 0:
+        raise refusal
+    return parts
+
+
+def _port(url: SplitResult) -> int:
+    return url.port or (443 if url.scheme == "https" else 80)
+
+
+def _user_agent() -> str:
+    try:
+        ours = version("watchkeeper")
+    except PackageNotFoundError:
+        ours = "0"
+    return f"watchkeeper/{ours} (python {sys.version_info.major}.{sys.version_info.minor})"

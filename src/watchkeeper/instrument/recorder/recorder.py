@@ -1,0 +1,376 @@
+"""The recorder: composes sampler, lane, pipeline and exporter, and follows forks and exits."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import random
+import sys
+import weakref
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TypeVar
+
+from opentelemetry.context import Context
+from opentelemetry.trace import SpanKind, TracerProvider, TraceState, get_current_span
+from opentelemetry.util.types import AnyValue, AttributeValue
+
+from watchkeeper.clock import Clock
+from watchkeeper.instrument.guard import record_failure
+from watchkeeper.instrument.recorder.clean import clean_attributes
+from watchkeeper.instrument.recorder.courier import Courier, exponential
+from watchkeeper.instrument.recorder.current import SilentSpan
+from watchkeeper.instrument.recorder.encode import (
+    BatchEncoder,
+    ItemEncoder,
+    LogEncoder,
+    TraceEncoder,
+)
+from watchkeeper.instrument.recorder.exporters import Exporter
+from watchkeeper.instrument.recorder.ids import IdSource
+from watchkeeper.instrument.recorder.pipeline import Pipeline, QueueLimits
+from watchkeeper.instrument.recorder.records import (
+    LogRecord,
+    RecorderLimits,
+    RecorderStats,
+    Signal,
+)
+from watchkeeper.instrument.recorder.sampling import ParentRatioSampler, Sampler
+from watchkeeper.instrument.recorder.span import EndHook, Lane, RecordedSpan, Scope, Tail
+from watchkeeper.instrument.recorder.spool import Spool
+from watchkeeper.instrument.recorder.tracer import RecorderTracerProvider
+
+__all__ = ["Recorder"]
+
+T = TypeVar("T")
+
+_OWN_SCOPE = Scope("watchkeeper")
+_RANDOM_TRACE_ID = 0x02
+_ALIVE: weakref.WeakSet[Recorder] = weakref.WeakSet()
+
+
+class _Nowhere:
+    """A queue that keeps nothing."""
+
+    def append(self, item: RecordedSpan, /) -> None:
+        """Forget the span."""
+
+    def __len__(self) -> int:
+        """Return 0."""
+        return 0
+
+
+class Recorder:
+    """Records spans and log records of one process and delivers them in the background.
+
+    Safe to use from any thread and from signal handlers. A forked child starts with empty queues,
+    zeroed counts and fresh ids; spans that its parent had open end in the parent only. At the
+    interpreter's exit everything is delivered within *exit_timeout_s*, or spooled.
+
+    Args:
+        resource: What this process is: ``service.name`` and other resource attributes.
+        clock: Where time comes from.
+        ids: Where ids come from.
+        exporter: Delivers batches; None records for hooks only.
+        sampler_ratio: Share of root spans to export, 0.0 to 1.0; ignored if *sampler* is given.
+        sampler: Decides at the start of spans; default `ParentRatioSampler`.
+        tail: Decides at the end of spans instead of the sampled flag alone.
+        limits: Bounds of queues, spans and batches.
+        spool_dir: Directory for undelivered batches; None keeps them in memory.
+        interval_s: Seconds between two exports.
+        exit_timeout_s: Seconds for the delivery at exit.
+        jitter: Random numbers from 0.0 to 1.0 for the wait between retries.
+
+    Raises:
+        SettingError: *sampler_ratio* is not from 0.0 to 1.0.
+    """
+
+    def __init__(  # noqa: PLR0913 - every part is an argument
+        self,
+        resource: Mapping[str, AnyValue],
+        *,
+        clock: Clock,
+        ids: IdSource,
+        exporter: Exporter | None,
+        sampler_ratio: float = 1.0,
+        sampler: Sampler | None = None,
+        tail: Tail | None = None,
+        limits: RecorderLimits | None = None,
+        spool_dir: Path | None = None,
+        interval_s: float = 1.0,
+        exit_timeout_s: float = 5.0,
+        jitter: Callable[[], float] = random.random,
+    ) -> None:
+        self.limits = limits or RecorderLimits()
+        self._resource, _ = clean_attributes(resource, 1 << 30, self.limits.chars_max)
+        self._clock = clock
+        self._now = clock.now_ns
+        self._ids = ids
+        self._span_id = ids.span_id
+        self._exporter = exporter
+        self._sampler = sampler or ParentRatioSampler(sampler_ratio)
+        self._tail = tail
+        self._spool_dir = spool_dir
+        self._interval_s = interval_s
+        self._exit_timeout_s = exit_timeout_s
+        self._jitter = jitter
+        self._hooks: tuple[tuple[str, EndHook], ...] = ()
+        self._void = self._new_lane(None)
+        self._pipeline: Pipeline | None = None
+        self._lane = self._void
+        self._at_exit_set = False
+        self._begin()
+        self.tracer_provider: TracerProvider = RecorderTracerProvider(self)
+        _ALIVE.add(self)
+
+    # recording
+
+    def start(
+        self,
+        name: str,
+        kind: SpanKind = SpanKind.INTERNAL,
+        attributes: dict[str, AttributeValue] | None = None,
+        parent_context: Context | None = None,
+        start_ns: int | None = None,
+        scope: Scope | None = None,
+    ) -> RecordedSpan:
+        """Start a span for code of ours, which vouches for its arguments: nothing is cleaned.
+
+        The span is not made current; see `activate`.
+
+        Args:
+            name: Name of the span.
+            kind: Its kind.
+            attributes: Its attributes, of the API's types; the span keeps this very dict.
+            parent_context: Context with the parent span; default the current one.
+            start_ns: Start, nanoseconds since the epoch; default now.
+            scope: Instrumentation scope; default ``watchkeeper``.
+
+        Returns:
+            The span; end it with ``end()``.
+        """
+        parent = get_current_span(parent_context)
+        lane = self._lane
+        state: TraceState | None
+        if type(parent) is RecordedSpan:
+            trace_id = parent.trace_id
+            parent_id = parent.span_id
+            flags = parent_flags = parent.flags
+            state = parent.trace_state
+            remote = False
+            if parent.lane is self._void:
+                lane = self._void
+        else:
+            if type(parent) is SilentSpan:
+                lane = self._void
+            context = parent.get_span_context()
+            state = None
+            parent_id = parent_flags = 0
+            remote = False
+            if context.is_valid:
+                trace_id, parent_id, remote, parent_flags, state, _ = context
+                sampled: bool | None = bool(parent_flags & 1)
+                flags = parent_flags & _RANDOM_TRACE_ID
+            else:
+                trace_id = self._ids.trace_id()
+                sampled = None
+                flags = _RANDOM_TRACE_ID if self._ids.is_random else 0
+            if attributes is None:
+                attributes = {}
+            if self._sampler.sample(trace_id, sampled, name, kind, attributes):
+                flags |= 1
+        lane.started += 1
+        return RecordedSpan(
+            lane,
+            name,
+            kind,
+            {} if attributes is None else attributes,
+            scope or _OWN_SCOPE,
+            trace_id,
+            self._span_id(),
+            flags,
+            self._now() if start_ns is None else start_ns,
+            parent_id,
+            parent_flags,
+            remote,
+            state,
+        )
+
+    def emit_log(self, record: LogRecord) -> None:
+        """Queue a log record for export."""
+        if self._pipeline is not None:
+            self._pipeline.add_log(record)
+
+    def add_end_hook(self, hook: EndHook, name: str = "span_end") -> None:
+        """Call *hook* with every span that ends, sampled or not, on the thread that ends it.
+
+        Args:
+            hook: Must be quick; what it raises is swallowed and counted.
+            name: Under which its errors are counted.
+        """
+        self._hooks = (*self._hooks, (name, hook))
+        self._lane.hooks = self._hooks
+
+    # delivery
+
+    def flush(self, timeout_s: float = 10.0) -> bool:
+        """Return whether everything recorded so far was delivered within *timeout_s* seconds."""
+        return self._pipeline is None or self._pipeline.flush(timeout_s)
+
+    def shutdown(self, timeout_s: float = 5.0) -> bool:
+        """Deliver within *timeout_s* seconds, spool the rest, and stop exporting.
+
+        Spans still run their end hooks afterwards; they are counted as dropped. Calling it again
+        does nothing.
+
+        Returns:
+            Whether everything was delivered.
+        """
+        if self._pipeline is None:
+            return True
+        self._lane.wake_at = 0
+        delivered = self._pipeline.shutdown(timeout_s)
+        atexit.unregister(self._at_exit)
+        if self._exporter is not None and delivered:
+            # After a hanging attempt the worker may still use the connection.
+            self._exporter.close()
+        return delivered
+
+    def stats(self) -> RecorderStats:
+        """Return the counts of this process so far."""
+        lane, pipeline = self._lane, self._pipeline
+        if pipeline is None:
+            sampled = {"sampled": lane.sampled_out} if lane.sampled_out else {}
+            return RecorderStats(lane.started, lane.ended, spans_dropped=sampled)
+        courier = pipeline.courier
+        spans = self._drops(pipeline, "traces")
+        if lane.sampled_out:
+            spans["sampled"] = lane.sampled_out
+        return RecorderStats(
+            spans_started=lane.started,
+            spans_ended=lane.ended,
+            spans_exported=courier.exported["traces"],
+            spans_dropped=spans,
+            logs_created=pipeline.logs_created,
+            logs_exported=courier.exported["logs"],
+            logs_dropped=self._drops(pipeline, "logs"),
+            span_queue=len(pipeline.spans),
+            log_queue=len(pipeline.logs),
+            spool_bytes=0 if courier.spool is None else courier.spool.size,
+            backlog_bytes=courier.backlog_bytes,
+        )
+
+    @staticmethod
+    def _drops(pipeline: Pipeline, signal: Signal) -> dict[str, int]:
+        drops = dict(pipeline.courier.drops(signal))
+        for (kind, reason), count in list(pipeline.dropped.items()):
+            if kind == signal:
+                drops[reason] = drops.get(reason, 0) + count
+        return drops
+
+    # one process
+
+    def _begin(self) -> None:
+        """Set up queues and worker for the process that this is."""
+        if self._exporter is not None:
+            self._pipeline = self._new_pipeline(self._exporter)
+        self._lane = self._new_lane(self._pipeline)
+        self._lane.hooks = self._hooks
+        self._lane.tail = self._tail
+
+    def _new_lane(self, pipeline: Pipeline | None) -> Lane:
+        limits = self.limits
+        lane = Lane(
+            now=self._now,
+            spans=_Nowhere() if pipeline is None else pipeline.spans,
+            crowded=_forget if pipeline is None else pipeline.add_span,
+            limits=(limits.attributes_max, limits.events_max, limits.links_max, limits.chars_max),
+        )
+        if pipeline is None:
+            lane.wake_at = 1
+        return lane
+
+    def _new_pipeline(self, exporter: Exporter) -> Pipeline:
+        limits = self.limits
+        courier = Courier(
+            exporter,
+            None,
+            clock=self._clock,
+            backoff=exponential(self._jitter),
+            backlog_bytes_max=limits.backlog_bytes_max,
+        )
+        if self._spool_dir is not None:
+            courier.spool = Spool(
+                self._spool_dir,
+                str(self._resource.get("service.name") or "unknown_service"),
+                bytes_max=limits.spool_bytes_max,
+                now_ns=self._clock.now_ns,
+                on_drop=courier.on_drop,
+            )
+        return Pipeline(
+            courier,
+            self._batch_encoder(TraceEncoder()),
+            self._batch_encoder(LogEncoder()),
+            limits=QueueLimits(limits.span_queue_max, limits.log_queue_max, limits.batch_items_max),
+            interval_s=self._interval_s,
+            clock=self._clock,
+            on_start=self._on_start,
+        )
+
+    def _batch_encoder(self, encoder: ItemEncoder[T]) -> BatchEncoder[T]:
+        return BatchEncoder(
+            encoder,
+            self._resource,
+            items_max=self.limits.batch_items_max,
+            bytes_max=self.limits.batch_bytes_max,
+        )
+
+    def _on_start(self) -> None:
+        self._lane.wake_at = self.limits.batch_items_max
+        if self._at_exit_set:
+            return
+        self._at_exit_set = True
+        atexit.register(self._at_exit)
+        util = sys.modules.get("multiprocessing.util")
+        if util is not None:
+            # A child of multiprocessing leaves by os._exit, which skips atexit but not these.
+            util.Finalize(None, self._at_exit, exitpriority=0)
+
+    def _at_exit(self) -> None:
+        try:
+            self.shutdown(self._exit_timeout_s)
+        except Exception as error:  # noqa: BLE001 - the exit of the host must not fail
+            record_failure("recorder.exit", error)
+
+    def _after_fork(self) -> None:
+        """Leave the parent's work to the parent; runs in a forked child."""
+        old, pipeline = self._lane, self._pipeline
+        old.hooks = ()
+        old.tail = None
+        old.spans = _Nowhere()
+        old.crowded = _forget
+        self._ids.after_fork()
+        if self._tail is not None:
+            self._tail.after_fork()
+        if pipeline is not None and pipeline.courier.spool is not None:
+            pipeline.courier.spool.release()
+        if self._exporter is not None:
+            self._exporter.after_fork()
+        self._at_exit_set = False
+        atexit.unregister(self._at_exit)
+        self._begin()
+
+
+def _forget(span: RecordedSpan) -> None:
+    """Take a span and do nothing."""
+
+
+def _all_after_fork() -> None:
+    for recorder in list(_ALIVE):
+        try:
+            recorder._after_fork()  # noqa: SLF001 - same module
+        except Exception as error:  # noqa: BLE001 - the fork of the host must not fail
+            record_failure("recorder.fork", error)
+
+
+os.register_at_fork(after_in_child=_all_after_fork)

@@ -1,0 +1,164 @@
+"""Protobuf's wire format, written by hand, with a memory for attributes that repeat.
+
+Field numbers: opentelemetry-proto 1.x, common/v1/common.proto.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Mapping
+from typing import cast
+
+from opentelemetry.util.types import AnyValue
+
+from watchkeeper.instrument.recorder.clean import clean_value, safe_text
+from watchkeeper.vocabulary.limits import limit
+
+__all__ = ["KeyValues", "any_value", "field", "text", "varint"]
+
+_CHARS_MAX = limit("attribute_value_chars_max")
+_KEYS_MAX = 1_024
+"""Distinct attribute keys remembered; the memory starts anew past it."""
+_VALUES_MAX = 256
+"""Distinct values remembered of one key; likewise."""
+_REMEMBERED_CHARS_MAX = 128
+_REMEMBERED_INT_MAX = 1 << 16
+_INT64 = 1 << 63
+
+_double = struct.Struct("<d").pack
+
+
+def _varint(value: int) -> bytes:
+    out = bytearray()
+    while value > 0x7F:
+        out.append(value & 0x7F | 0x80)
+        value >>= 7
+    out.append(value)
+    return bytes(out)
+
+
+_SMALL = tuple(_varint(value) for value in range(1_024))
+
+
+def varint(value: int) -> bytes:
+    """Return a number from 0 to 2**64 - 1 as a varint."""
+    return _SMALL[value] if value < 1_024 else _varint(value)
+
+
+def field(tag: bytes, payload: bytes) -> bytes:
+    """Return a length-delimited field: *tag*, the length, the payload."""
+    size = len(payload)
+    return tag + (_SMALL[size] if size < 1_024 else _varint(size)) + payload
+
+
+def text(value: str) -> bytes:
+    """Return UTF-8; what UTF-8 cannot hold (lone surrogates) becomes a question mark."""
+    try:
+        return value.encode()
+    except UnicodeEncodeError:
+        return value.encode(errors="replace")
+    except AttributeError:
+        return safe_text(value).encode(errors="replace")
+
+
+def any_value(value: object) -> bytes:
+    """Return the content of an ``AnyValue`` message; whatever *value* is, this does not raise."""
+    kind = type(value)
+    if kind is str:
+        return field(b"\x0a", text(cast("str", value)))
+    if kind is int:
+        return _int_value(cast("int", value))
+    if kind is float:
+        return b"\x21" + _double(cast("float", value))
+    if kind is bool:
+        return b"\x10\x01" if value else b"\x10\x00"
+    if value is None:
+        return b""
+    if kind is tuple or kind is list:
+        items = cast("list[object]", value)
+        return field(b"\x2a", b"".join(field(b"\x0a", any_value(item)) for item in items))
+    if kind is dict:
+        pairs = cast("dict[str, object]", value).items()
+        content = (field(b"\x0a", text(key)) + field(b"\x12", any_value(v)) for key, v in pairs)
+        return field(b"\x32", b"".join(field(b"\x0a", pair) for pair in content))
+    if kind is bytes:
+        return field(b"\x3a", cast("bytes", value))
+    return any_value(clean_value(value, _CHARS_MAX))
+
+
+def _int_value(value: int) -> bytes:
+    if -_INT64 <= value < _INT64:
+        return b"\x18" + varint(value & 0xFFFF_FFFF_FFFF_FFFF)
+    # int64 is all that OTLP has; the digits as text lose nothing.
+    return field(b"\x0a", safe_text(value)[:_CHARS_MAX].encode())
+
+
+class _Key:
+    """The encoded forms of one key and of the values seen with it."""
+
+    __slots__ = ("numbers", "prefix", "texts")
+
+    def __init__(self, prefix: bytes) -> None:
+        self.prefix = prefix
+        self.texts: dict[str, bytes] = {}
+        self.numbers: dict[int, bytes] = {}
+
+
+class KeyValues:
+    """Encodes attributes as repeated ``KeyValue`` fields of one enclosing message.
+
+    Not locked: if two threads encode at once, they at worst remember the same thing twice.
+
+    Args:
+        tag: The tag of the field in the enclosing message.
+    """
+
+    def __init__(self, tag: bytes) -> None:
+        self._tag = tag
+        self._keys: dict[str, _Key] = {}
+
+    def encode(self, attributes: Mapping[str, AnyValue]) -> bytes:
+        """Return the encoded attributes."""
+        parts: list[bytes] = []
+        self.extend(parts, attributes)
+        return b"".join(parts)
+
+    def extend(self, parts: list[bytes], attributes: Mapping[str, AnyValue]) -> None:
+        """Append the encoded attributes to *parts*."""
+        keys = self._keys
+        for name, value in attributes.items():
+            key = keys.get(name) or self._learn(name)
+            kind = type(value)
+            if kind is str:
+                found = key.texts.get(value)  # type: ignore[arg-type] # its type was compared
+                parts.append(found or self._text(key, value))  # type: ignore[arg-type] # likewise
+            elif kind is int:
+                found = key.numbers.get(value)  # type: ignore[arg-type] # likewise
+                parts.append(found or self._number(key, value))  # type: ignore[arg-type] # likewise
+            else:
+                parts.append(self._whole(key, any_value(value)))
+
+    def _learn(self, name: str) -> _Key:
+        if len(self._keys) >= _KEYS_MAX:
+            self._keys.clear()
+        key = self._keys[name] = _Key(field(b"\x0a", text(name)))
+        return key
+
+    def _text(self, key: _Key, value: str) -> bytes:
+        whole = self._whole(key, field(b"\x0a", text(value)))
+        if len(value) <= _REMEMBERED_CHARS_MAX:
+            if len(key.texts) >= _VALUES_MAX:
+                key.texts.clear()
+            key.texts[value] = whole
+        return whole
+
+    def _number(self, key: _Key, value: int) -> bytes:
+        whole = self._whole(key, _int_value(value))
+        if 0 <= value < _REMEMBERED_INT_MAX:
+            if len(key.numbers) >= _VALUES_MAX:
+                key.numbers.clear()
+            key.numbers[value] = whole
+        return whole
+
+    def _whole(self, key: _Key, value: bytes) -> bytes:
+        return field(self._tag, key.prefix + field(b"\x12", value))
