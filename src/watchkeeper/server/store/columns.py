@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from watchkeeper.server.series import is_stale
 from watchkeeper.server.store.rows import LogRow, SpanRow
 
 __all__ = ["log_table", "sample_table", "span_table"]
@@ -52,12 +53,12 @@ def log_table(rows: Sequence[LogRow]) -> Any:
 
 
 def sample_table(ids: list[int], times: list[int], values: list[float]) -> Any:
-    """Return samples as an Arrow table; the payload of a NaN is kept."""
+    """Return samples as an Arrow table; staleness markers become NULL."""
     floats: NDArray[np.float64] = np.array(values, dtype=np.float64)
     return pa.table(
         {
             "series_id": np.array(ids, dtype=np.int64),
             "t_ms": np.array(times, dtype=np.int64),
-            "value": floats,
+            "value": pa.array(floats, mask=is_stale(floats)),
         }
     )

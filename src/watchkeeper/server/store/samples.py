@@ -11,7 +11,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from watchkeeper.errors import QueryLimitError
-from watchkeeper.server.series import Exemplar, Labels, Matcher, Series
+from watchkeeper.server.series import STALE_NAN_BITS, Exemplar, Labels, Matcher, Series
 from watchkeeper.server.store.head import Head, HeadSlice
 from watchkeeper.server.store.index import SeriesIndex
 from watchkeeper.server.store.rows import Family
@@ -117,7 +117,7 @@ class SampleRoom:
             ).fetchnumpy()
         if len(rows["series_id"]) > most:
             raise _too_many()
-        return _grouped(rows["series_id"], rows["t_ms"], rows["value"])
+        return _grouped(rows["series_id"], rows["t_ms"], _with_markers(rows["value"]))
 
     def exemplars(self, matchers: Sequence[Matcher], start_ms: int, end_ms: int) -> list[Exemplar]:
         """Return the exemplars of matching series in the range, oldest first, 10,000 at most."""
@@ -194,6 +194,15 @@ class SampleRoom:
         if start_ms is not None and start_ms >= self._head.floor_ms:
             found &= self._head.present(found, start_ms, end_ms)
         return found
+
+
+def _with_markers(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return a column with staleness markers where it is NULL."""
+    if not isinstance(values, np.ma.MaskedArray):
+        return values
+    plain = np.array(values.data, dtype=np.float64)
+    plain.view(np.uint64)[np.ma.getmaskarray(values)] = STALE_NAN_BITS
+    return plain
 
 
 def _grouped(

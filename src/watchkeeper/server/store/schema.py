@@ -66,7 +66,7 @@ CREATE TABLE IF NOT EXISTS series (series_id BIGINT NOT NULL, labels VARCHAR NOT
 CREATE TABLE IF NOT EXISTS samples (
     series_id BIGINT NOT NULL,
     t_ms BIGINT NOT NULL,
-    value DOUBLE NOT NULL
+    value DOUBLE -- NULL is the staleness marker: DuckDB does not keep the payload of every NaN
 );
 CREATE TABLE IF NOT EXISTS exemplars (
     series_id BIGINT NOT NULL,
