@@ -72,6 +72,8 @@ def _engine() -> Engine:
         for number, mode in enumerate(("idle", "user")):
             labels = {"__name__": name, "instance": f"demo.promlabs.com:1000{number}",
                       "job": "demo", "type": mode, "mode": mode, "le": str(number)}  # fmt: skip
+            if name == "demo_num_cpus":
+                labels = {"__name__": name, "instance": labels["instance"], "job": "demo"}
             series.append(Series(sorted_labels(labels), t, t / 1000.0 * (number + 1)))
     return Engine(MemoryQueryable(series))
 

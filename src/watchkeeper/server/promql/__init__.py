@@ -4,6 +4,7 @@ from watchkeeper.server.promql.ast import MetricUse, names
 from watchkeeper.server.promql.budget import (
     QueryCanceledError,
     QueryExecutionError,
+    QueryShapeError,
     QueryTimeoutError,
 )
 from watchkeeper.server.promql.engine import Engine, Options, Result
@@ -15,6 +16,7 @@ __all__ = [
     "Options",
     "QueryCanceledError",
     "QueryExecutionError",
+    "QueryShapeError",
     "QueryTimeoutError",
     "Result",
     "names",

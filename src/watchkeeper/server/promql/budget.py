@@ -13,12 +13,17 @@ __all__ = [
     "Notes",
     "QueryCanceledError",
     "QueryExecutionError",
+    "QueryShapeError",
     "QueryTimeoutError",
 ]
 
 
 class QueryExecutionError(QueryError):
     """The query met data that it cannot combine: duplicate series, an invalid parameter."""
+
+
+class QueryShapeError(QueryLimitError):
+    """The request itself crosses a limit: its text, nesting, or number of steps."""
 
 
 class QueryTimeoutError(QueryLimitError):

@@ -11,7 +11,7 @@ import numpy as np
 from watchkeeper.clock import Clock, SystemClock
 from watchkeeper.errors import QueryLimitError, QueryParseError
 from watchkeeper.server.promql.ast import Expr, MatrixSelector, Subquery, unwrap
-from watchkeeper.server.promql.budget import Budget
+from watchkeeper.server.promql.budget import Budget, QueryShapeError
 from watchkeeper.server.promql.evaluator import Evaluator
 from watchkeeper.server.promql.parser import parse
 from watchkeeper.server.promql.selection import Source
@@ -107,7 +107,8 @@ class Engine:
         Raises:
             QueryParseError: The query is not PromQL.
             QueryRefusedError: It asks for what this engine does not do.
-            QueryLimitError: It crosses a limit; `QueryTimeoutError` if that is time.
+            QueryLimitError: It crosses a limit; `QueryTimeoutError` if that is time,
+                `QueryShapeError` if that is the text itself.
             QueryExecutionError: Series cannot be combined as asked.
             QueryCanceledError: ``options.cancelled`` said so.
         """
@@ -138,7 +139,7 @@ class Engine:
             QueryParseError: As `instant`; also if the times make no range, or if the query gives
                 a string or a range vector.
             QueryRefusedError: As `instant`.
-            QueryLimitError: As `instant`; also if there are too many steps.
+            QueryLimitError: As `instant`; `QueryShapeError` if there are too many steps.
             QueryExecutionError: As `instant`.
             QueryCanceledError: As `instant`.
         """
@@ -175,7 +176,7 @@ class Engine:
             )
         points = (end_ms - start_ms) // step_ms + 1
         if points > self._points_max:
-            raise QueryLimitError(
+            raise QueryShapeError(
                 "exceeded maximum resolution of "
                 f"{self._points_max:,} points per timeseries: got {points:,}. "
                 f"Accepted: up to {self._points_max:,} (query_points_max). "

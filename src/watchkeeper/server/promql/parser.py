@@ -60,7 +60,7 @@ def parse(query: str) -> Expr:
     """Return the tree of *query*. The same text gives the same tree; trees are immutable.
 
     Raises:
-        QueryLimitError: The text is too long or nested too deeply.
+        QueryShapeError: The text is too long or nested too deeply.
         QueryParseError: The text is not PromQL; carries the offset where one is known.
         QueryRefusedError: The text uses an experimental feature, native histograms, or another
             dialect's syntax.

@@ -11,7 +11,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from watchkeeper.errors import QueryLimitError, QueryParseError, QueryRefusedError
+from watchkeeper.errors import QueryParseError, QueryRefusedError
+from watchkeeper.server.promql.budget import QueryShapeError
 from watchkeeper.vocabulary.limits import limit
 
 __all__ = ["Scanned", "Token", "scan"]
@@ -59,7 +60,7 @@ def scan(query: str) -> Scanned:
     """Check *query* and make it safe for the parser.
 
     Raises:
-        QueryLimitError: It crosses ``query_text_bytes_max`` or ``query_nesting_max``.
+        QueryShapeError: It crosses ``query_text_bytes_max`` or ``query_nesting_max``.
         QueryParseError: A character begins no token, a bracket or string is not closed.
         QueryRefusedError: ``@`` with a moment before 1970.
     """
@@ -96,7 +97,7 @@ def _check_size(query: str) -> None:
     size = len(query.encode("utf-8", "surrogatepass"))
     most = limit("query_text_bytes_max")
     if size > most:
-        raise QueryLimitError(
+        raise QueryShapeError(
             f"query too long: got {size} bytes. Accepted: up to {most} bytes "
             "(query_text_bytes_max). Next: shorten it, or record a part of it with a rule."
         )
@@ -154,7 +155,7 @@ class _Depth:
         elif token.text in _CHAIN_OPS or token.text.lower() in _CHAIN_WORDS:
             self._links[-1] += 1
         if len(self._open) + sum(self._links) > self._most:
-            raise QueryLimitError(
+            raise QueryShapeError(
                 f"query nested too deeply at offset {token.at}: got more than {self._most} levels "
                 f"of brackets and chained operators. Accepted: up to {self._most} "
                 "(query_nesting_max). Next: record a part of it with a rule."
