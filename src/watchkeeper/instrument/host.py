@@ -32,8 +32,8 @@ class Starter(Protocol):
         parent_context: Context | None = None,
         start_ns: int | None = None,
         scope: Scope | None = None,
-    ) -> RecordedSpan | None:
-        """Start a span; None where nothing is recorded."""
+    ) -> RecordedSpan:
+        """Start a span without making it current; the dict becomes the span's own."""
         ...
 
 

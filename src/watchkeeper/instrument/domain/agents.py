@@ -75,7 +75,7 @@ class AgentRun(CallableScope):
             input=self._input,
         )
 
-    def _start(self, host: Host) -> RecordedSpan | None:
+    def _start(self, host: Host) -> RecordedSpan:
         tenant = self._tenant_id or context.tenant_id() or None
         span = start(
             host,
@@ -90,9 +90,8 @@ class AgentRun(CallableScope):
                 "gen_ai.input.messages": content_text(host, self._input),
             },
         )
-        if span is not None:
-            self._run.parent = RUN.get()
-            self._enter_again()
+        self._run.parent = RUN.get()
+        self._enter_again()
         return span
 
     def _enter_again(self) -> None:
@@ -180,7 +179,7 @@ class ToolCall(CallableScope):
     def _again(self) -> ToolCall:
         return ToolCall(self._name, call_id=self._call_id)
 
-    def _start(self, host: Host) -> RecordedSpan | None:
+    def _start(self, host: Host) -> RecordedSpan:
         self._run = RUN.get()
         return start(
             host,

@@ -135,7 +135,7 @@ class LlmCall(Scope):
             # Still inside the block, whose end reports it even if the application handles it.
             self._stream_error = error
 
-    def _start(self, host: Host) -> RecordedSpan | None:
+    def _start(self, host: Host) -> RecordedSpan:
         warm_prices()
         self._run = RUN.get()
         self._answer.keep_content = host.settings.capture_content
@@ -156,8 +156,6 @@ class LlmCall(Scope):
                 "gen_ai.input.messages": content_text(host, self._input),
             },
         )
-        if span is None:
-            return None
         claims.add(span.span_id)
         self._token_call = CALL.set(True)
         self._open_host = host

@@ -72,8 +72,8 @@ class Scope(ABC):
         self._close(error)
 
     @abstractmethod
-    def _start(self, host: Host) -> RecordedSpan | None:
-        """Start and return the span, or None where nothing is recorded."""
+    def _start(self, host: Host) -> RecordedSpan:
+        """Start and return the span."""
 
     @abstractmethod
     def _finish(self, host: Host, span: RecordedSpan, error: BaseException | None) -> None:
@@ -88,8 +88,6 @@ class Scope(ABC):
             return
         try:
             span = self._start(host)
-            if span is None:
-                return
             self._token = activate(span)
             self._host, self._span = host, span
         except Exception as error:  # noqa: BLE001 - never into the application
@@ -222,9 +220,8 @@ def start(
     kind: SpanKind,
     attributes: dict[str, Any],
     parent: Context | None = None,
-) -> RecordedSpan | None:
-    """Start a span of ours with the attributes that are not None; None if none is recorded."""
+) -> RecordedSpan:
+    """Start a span of ours with the attributes that are not None."""
     span = host.recorder.start(str(name), kind, {}, parent)
-    if span is not None:
-        span.set_attributes({key: value for key, value in attributes.items() if value is not None})
+    span.set_attributes({key: value for key, value in attributes.items() if value is not None})
     return span

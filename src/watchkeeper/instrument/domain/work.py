@@ -61,7 +61,7 @@ class Job(CallableScope):
             enqueued_at=self._enqueued_at,
         )
 
-    def _start(self, host: Host) -> RecordedSpan | None:
+    def _start(self, host: Host) -> RecordedSpan:
         span = start(
             host,
             f"job {self._name}",
@@ -77,8 +77,7 @@ class Job(CallableScope):
             },
             self._parent,
         )
-        if span is not None:
-            self._enter_again()
+        self._enter_again()
         return span
 
     def _waited_s(self, host: Host) -> float | None:
@@ -165,7 +164,7 @@ class Stage(Scope):
         if reason is not None:
             self._reasons[reason] = self._reasons.get(reason, 0) + n
 
-    def _start(self, host: Host) -> RecordedSpan | None:
+    def _start(self, host: Host) -> RecordedSpan:
         return start(
             host,
             f"stage {self._name}",
@@ -219,7 +218,7 @@ class Pipeline(Scope):
         """
         return Stage(self._name, name, items_in)
 
-    def _start(self, host: Host) -> RecordedSpan | None:
+    def _start(self, host: Host) -> RecordedSpan:
         name = f"pipeline {self._name}"
         return start(host, name, SpanKind.INTERNAL, {"pipeline.name": self._name})
 

@@ -115,8 +115,6 @@ class Server:
             attributes, method = _attributes(scope, given, request_id)
             parent = propagation.extract(given.get(b"traceparent"), given.get(b"tracestate"))
             span = self._host.recorder.start(method, SpanKind.SERVER, attributes, parent)
-            if span is None:
-                return None
             scope[MARK] = True
             # FastAPI and Starlette have telemetry of their own, which sees these and stands back;
             # FastAPI's own `exclude` option sets the first in the same way.

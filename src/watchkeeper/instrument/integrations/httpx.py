@@ -75,7 +75,7 @@ def _begin(host: Host, request: Any) -> RecordedSpan | None:
             "server.port": url.port or (443 if url.scheme == "https" else 80),
         }
         span = host.recorder.start(request.method, SpanKind.CLIENT, attributes)
-        if span is not None and "traceparent" not in request.headers:
+        if "traceparent" not in request.headers:
             request.headers["traceparent"] = propagation.inject(span)
     except Exception as error:  # noqa: BLE001 - never into the application
         record_failure(_HOOK, error)

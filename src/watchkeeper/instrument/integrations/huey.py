@@ -91,7 +91,7 @@ class _Tasks:
             carrier = {
                 "at": self._host.clock.now_ns(),
                 "attempt": 1,
-                "traceparent": None if span is None else propagation.inject(span),
+                "traceparent": propagation.inject(span),
                 "request": context.request_id(),
                 "tenant": context.tenant_id(),
             }
@@ -99,18 +99,16 @@ class _Tasks:
         except Exception as error:  # noqa: BLE001 - never into the application
             record_failure(_HOOK, error)
             return original(huey, task)
-        token = None if span is None else activate(span)
+        token = activate(span)
         try:
             return original(huey, task)
         except BaseException as error:
-            if span is not None:
-                span.fail(error, record=isinstance(error, Exception))
+            span.fail(error, record=isinstance(error, Exception))
             raise
         finally:
             task.__dict__.pop(_CARRIER, None)
-            if span is not None and token is not None:
-                deactivate(token)
-                span.end()
+            deactivate(token)
+            span.end()
 
     def executing(self, original: Callable[..., Any]) -> Callable[..., Any]:
         """Return what stands in for ``execute``; the signals inside open and describe the job."""

@@ -1,0 +1,215 @@
+"""Metrics derived from spans, whoever made them."""
+
+from collections.abc import Iterator
+
+import pytest
+from opentelemetry.trace import SpanKind, StatusCode
+from tests.instrument.rig import Rig, attached
+
+from watchkeeper.instrument.domain import agent_run, llm_call
+from watchkeeper.instrument.guard import reraising
+
+
+@pytest.fixture
+def rig() -> Iterator[Rig]:
+    """Return an attached rig."""
+    with attached() as made, reraising():
+        yield made
+
+
+def emit(rig: Rig, kind: SpanKind, attributes: dict[str, object], *, failed: bool = False) -> None:
+    """End one span of another library, half a second long."""
+    span = rig.recorder.tracer_provider.get_tracer("foreign").start_span(
+        "x",
+        kind=kind,
+        attributes=attributes,  # type: ignore[arg-type] # attribute values in the tables here
+    )
+    if failed:
+        span.set_status(StatusCode.ERROR)
+    rig.clock.advance(0.5)
+    span.end()
+
+
+HTTP = {"http.request.method": "GET", "http.response.status_code": 200, "url.scheme": "http"}
+
+
+def test_requests_are_counted_by_route_and_status(rig: Rig) -> None:
+    """Unmatched routes fold into one series, unknown methods into another."""
+    emit(rig, SpanKind.SERVER, {**HTTP, "http.route": "/items/{id}"})
+    emit(rig, SpanKind.SERVER, {**HTTP, "http.route": "/items/{id}"})
+    emit(rig, SpanKind.SERVER, {**HTTP, "http.response.status_code": 404, "url.path": "/a"})
+    emit(rig, SpanKind.SERVER, {**HTTP, "http.request.method": "BREW"})
+    assert {
+        'http_request_method="GET",http_route="/items/{id}",http_response_status_code="200",url_scheme="http"': (
+            2,
+            1.0,
+        ),
+        'http_request_method="GET",http_response_status_code="404",url_scheme="http"': (1, 0.5),
+        'http_request_method="_OTHER",http_response_status_code="200",url_scheme="http"': (1, 0.5),
+    } == rig.totals("http_server_request_duration_seconds")
+
+
+def test_older_names_of_http_are_read(rig: Rig) -> None:
+    """Spans with the names before 1.23 count as well."""
+    emit(
+        rig,
+        SpanKind.SERVER,
+        {"http.method": "GET", "http.status_code": 500, "http.scheme": "https"},
+        failed=True,
+    )
+    assert {
+        'http_request_method="GET",http_response_status_code="500",url_scheme="https",error_type="_OTHER"': (
+            1,
+            0.5,
+        )
+    } == rig.totals("http_server_request_duration_seconds")
+
+
+def test_statements_are_counted(rig: Rig) -> None:
+    """Client spans with a database system count, with their error."""
+    base = {"db.system.name": "postgresql", "db.operation.name": "SELECT"}
+    emit(rig, SpanKind.CLIENT, {**base, "db.collection.name": "users"})
+    emit(rig, SpanKind.CLIENT, {**base, "error.type": "Timeout"}, failed=True)
+    labels = 'db_system_name="postgresql",db_operation_name="SELECT"'
+    assert {
+        f'{labels},db_collection_name="users"': (1, 0.5),
+        f'{labels},error_type="Timeout"': (1, 0.5),
+    } == rig.totals("db_client_operation_duration_seconds")
+
+
+@pytest.mark.parametrize(
+    "attributes",
+    [
+        {
+            "gen_ai.operation.name": "chat",
+            "gen_ai.provider.name": "openai",
+            "gen_ai.request.model": "gpt-4o",
+            "gen_ai.usage.input_tokens": 10,
+            "gen_ai.usage.output_tokens": 3,
+        },
+        {
+            "gen_ai.operation.name": "chat",
+            "gen_ai.system": "openai",
+            "gen_ai.request.model": "gpt-4o",
+            "gen_ai.usage.prompt_tokens": 10,
+            "gen_ai.usage.completion_tokens": 3,
+        },
+        {
+            "openinference.span.kind": "LLM",
+            "llm.provider": "openai",
+            "llm.model_name": "gpt-4o",
+            "llm.token_count.prompt": 10,
+            "llm.token_count.completion": 3,
+        },
+    ],
+    ids=["conventions", "older", "openinference"],
+)
+def test_model_calls_of_every_dialect_are_counted(rig: Rig, attributes: dict[str, object]) -> None:
+    """Tokens, duration and a price of our own table, whichever names a library writes."""
+    emit(rig, SpanKind.CLIENT, attributes)
+    labels = (
+        'gen_ai_operation_name="chat",gen_ai_provider_name="openai",gen_ai_request_model="gpt-4o"'
+    )
+    assert {
+        f'{labels},gen_ai_token_type="input"': (1, 10),
+        f'{labels},gen_ai_token_type="output"': (1, 3),
+    } == rig.totals("gen_ai_client_token_usage")
+    assert {labels: (1, 0.5)} == rig.totals("gen_ai_client_operation_duration_seconds")
+    assert [pytest.approx((10 * 2.5 + 3 * 10) / 1e6)] == list(
+        rig.samples("llm_cost_usd_total").values()
+    )
+
+
+def test_a_price_on_the_span_wins(rig: Rig) -> None:
+    """What another library priced is taken over."""
+    emit(
+        rig,
+        SpanKind.CLIENT,
+        {
+            "gen_ai.operation.name": "chat",
+            "gen_ai.provider.name": "x",
+            "gen_ai.request.model": "y",
+            "gen_ai.usage.input_tokens": 1,
+            "operation.cost": 0.25,
+        },
+    )
+    assert [0.25] == list(rig.samples("llm_cost_usd_total").values())
+    assert {} == rig.samples("llm_unknown_price_total")
+
+
+CALL: dict[str, str | int] = {
+    "gen_ai.operation.name": "chat",
+    "gen_ai.provider.name": "openai",
+    "gen_ai.request.model": "gpt-4o",
+    "gen_ai.usage.input_tokens": 10,
+    "gen_ai.usage.output_tokens": 3,
+}
+
+
+def input_tokens(rig: Rig) -> float:
+    """Return all input tokens that were counted."""
+    totals = rig.totals("gen_ai_client_token_usage")
+    return sum(total for labels, (_, total) in totals.items() if '"input"' in labels)
+
+
+def test_agents_that_repeat_totals_are_not_counted_again(rig: Rig) -> None:
+    """Only model calls count tokens; an agent's span with the same totals does not."""
+    tracer = rig.recorder.tracer_provider.get_tracer("framework")
+    agent = {**CALL, "gen_ai.operation.name": "invoke_agent", "gen_ai.agent.name": "a"}
+    with tracer.start_as_current_span("invoke_agent a", attributes=agent):
+        tracer.start_span("chat", kind=SpanKind.CLIENT, attributes=CALL).end()
+    assert 10 == input_tokens(rig)
+    assert {'gen_ai_agent_name="a"': (1, 0)} == rig.totals("gen_ai_invoke_agent_duration_seconds")
+
+
+def test_a_framework_around_a_client_counts_once(rig: Rig) -> None:
+    """Of two nested model calls of other libraries the inner one counts."""
+    tracer = rig.recorder.tracer_provider.get_tracer("framework")
+    with tracer.start_as_current_span("chat", kind=SpanKind.CLIENT, attributes=CALL):
+        tracer.start_span("chat", kind=SpanKind.CLIENT, attributes=CALL).end()
+    assert 10 == input_tokens(rig)
+    emit(rig, SpanKind.CLIENT, dict(CALL))
+    assert 20 == input_tokens(rig)
+
+
+def test_a_client_that_traces_itself_inside_our_call_counts_once(rig: Rig) -> None:
+    """Below `llm_call` only the call itself counts, also when the client's span ends later."""
+    tracer = rig.recorder.tracer_provider.get_tracer("client")
+    with agent_run("a") as run:
+        with llm_call(provider="openai", model="gpt-4o") as call:
+            late = tracer.start_span("chat", kind=SpanKind.CLIENT, attributes=CALL)
+            with tracer.start_as_current_span("transport"):
+                tracer.start_span("chat", kind=SpanKind.CLIENT, attributes=CALL).end()
+            call.record_usage(10, 3)
+        late.end()
+    assert 10 == input_tokens(rig)
+    assert (1, 10) == (run.steps, run.input_tokens)
+
+
+def test_other_libraries_calls_add_to_our_runs(rig: Rig) -> None:
+    """A model call of another library inside `agent_run` is one of its steps."""
+    with agent_run("a") as run:
+        emit(rig, SpanKind.CLIENT, dict(CALL))
+    assert (1, 10, 3) == (run.steps, run.input_tokens, run.output_tokens)
+    assert all('gen_ai_agent_name="a"' in series for series in rig.samples("llm_cost_usd_total"))
+
+
+def test_metrics_are_exact_when_nothing_is_sampled() -> None:
+    """Sampling drops traces and exemplars, never counts."""
+    for ratio, exemplars in ((0.0, 0), (1.0, 1)):
+        with attached(ratio=ratio) as rig:
+            emit(rig, SpanKind.SERVER, dict(HTTP))
+            assert [(1, 0.5)] == list(rig.totals("http_server_request_duration_seconds").values())
+            text = rig.metrics.exposition(openmetrics=True).decode()
+            assert exemplars == text.count("trace_id=")
+
+
+def test_spans_of_no_known_meaning_change_nothing(rig: Rig) -> None:
+    """Internal spans, messaging and RPC spans leave every metric alone."""
+    before = rig.samples()
+    emit(rig, SpanKind.INTERNAL, {})
+    emit(rig, SpanKind.SERVER, {"rpc.system": "grpc"})
+    emit(rig, SpanKind.CONSUMER, {"messaging.system": "kafka"})
+    emit(rig, SpanKind.CLIENT, {"http.request.method": "GET"})
+    emit(rig, SpanKind.INTERNAL, {"gen_ai.operation.name": "create_agent"})
+    assert before == rig.samples()
