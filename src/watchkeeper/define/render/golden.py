@@ -19,7 +19,7 @@ def files() -> dict[str, str]:
     rendered = {
         f"deploy/grafana/{board.uid}.json": grafana.dashboard_json(board) for board in DASHBOARDS
     }
-    links = Links(dashboards="/d/watchkeeper-")
+    links = Links.to_grafana()
     rules = rule_file(shipped_rules("production"), links=links, keep_firing_for=False)
     rendered["deploy/prometheus/rules/watchkeeper.yml"] = _HEAD + rules
     return rendered

@@ -19,8 +19,20 @@ class Links:
 
     runbooks: str = "docs/runbooks/"
     """Put before a runbook's file name; give the address of your repository in production."""
-    dashboards: str = "/d/"
-    """Put before a dashboard's uid; ``/d/watchkeeper-`` for the dashboards in Grafana."""
+    dashboards: str = "/#/d/"
+    """Put before a dashboard's uid; the default is our own UI's address."""
+    panel: str = "?panel="
+    """Put between the uid and a panel's id; empty leaves the panel out."""
+
+    @classmethod
+    def to_grafana(cls) -> Links:
+        """Return links to the dashboards as `watchkeeper.define.render.grafana` names them."""
+        return cls(dashboards="/d/watchkeeper-", panel="")
+
+    def dashboard_url(self, place: str) -> str:
+        """Return the address of ``uid`` or ``uid#panel``."""
+        uid, _, panel = place.partition("#")
+        return f"{self.dashboards}{uid}" + (f"{self.panel}{panel}" if panel and self.panel else "")
 
 
 def rule_file(
@@ -61,5 +73,5 @@ def _rule(rule: Rule, links: Links, keep_firing_for: bool) -> dict[str, Any]:  #
     if rule.runbook:
         annotations["runbook_url"] = links.runbooks + rule.runbook
     if rule.dashboard:
-        annotations["dashboard_url"] = links.dashboards + rule.dashboard
+        annotations["dashboard_url"] = links.dashboard_url(rule.dashboard)
     return fields | {"annotations": annotations}

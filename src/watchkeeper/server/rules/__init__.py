@@ -1,1 +1,1 @@
-"""Prometheus rule files loaded and evaluated."""
+"""Rule files: loading, evaluation, and the state of alerts."""
