@@ -9,7 +9,40 @@ from typing import Any
 
 __all__ = ["Mood", "Thought", "tokens_of"]
 
-_WORDS = ["the", "report", "shows", "a", "steady", "rise", "in", "orders", "while", "refunds", "stay", "flat", "and", "the", "customer", "asked", "for", "a", "summary", "of", "the", "contract", "which", "renews", "in", "spring", "with", "the", "same", "terms", "as", "before"]
+_WORDS = [
+    "the",
+    "report",
+    "shows",
+    "a",
+    "steady",
+    "rise",
+    "in",
+    "orders",
+    "while",
+    "refunds",
+    "stay",
+    "flat",
+    "and",
+    "the",
+    "customer",
+    "asked",
+    "for",
+    "a",
+    "summary",
+    "of",
+    "the",
+    "contract",
+    "which",
+    "renews",
+    "in",
+    "spring",
+    "with",
+    "the",
+    "same",
+    "terms",
+    "as",
+    "before",
+]
 _RATE_LIMITED, _BROKEN = 0.015, 0.01
 _TOKENS_A_SECOND = 160.0
 

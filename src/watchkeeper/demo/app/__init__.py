@@ -1,0 +1,1 @@
+"""AgentDesk's API: sign-in, documents, search and agents."""

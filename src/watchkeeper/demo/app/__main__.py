@@ -1,0 +1,74 @@
+"""Runs the API."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import random
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import watchkeeper
+
+watchkeeper.configure(service="agentdesk-api", version="1.4.0")
+
+from fastapi import Depends, FastAPI, Request  # noqa: E402 - configured first, as the one line says
+from fastapi.responses import JSONResponse  # noqa: E402 - likewise
+from sqlalchemy.exc import OperationalError  # noqa: E402 - likewise
+from starlette.middleware.sessions import SessionMiddleware  # noqa: E402 - likewise
+
+from watchkeeper.demo.app import agents, database, documents, identity  # noqa: E402 - likewise
+from watchkeeper.demo.faults import FaultSwitch  # noqa: E402 - likewise
+from watchkeeper.demo.serving import serve  # noqa: E402 - likewise
+
+_faults = FaultSwitch()
+log = watchkeeper.get_logger(__name__)
+
+
+async def disturb() -> None:
+    """Fail or dawdle as the fault switches say."""
+    if _faults.strength("slowness") > 0:
+        await asyncio.sleep(1.0)
+    if random.random() < _faults.strength("errors"):
+        raise RuntimeError("the recommendation cache returned a negative age")
+
+
+@asynccontextmanager
+async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+    """Make the tables, and let connections go at the end."""
+    await database.create_tables()
+    log.info("AgentDesk is ready")
+    yield
+    await database.engine.dispose()
+
+
+def build() -> FastAPI:
+    """Return the application."""
+    app = FastAPI(title="AgentDesk", version="1.4.0", lifespan=lifespan)
+    app.add_middleware(SessionMiddleware, secret_key="agentdesk-demo")  # noqa: S106 - a demo
+    disturbed = [Depends(disturb)]
+    app.include_router(identity.router)
+    app.include_router(documents.router, dependencies=disturbed)
+    app.include_router(agents.router, dependencies=disturbed)
+
+    @app.exception_handler(OperationalError)
+    async def database_down(_request: Request, error: OperationalError) -> JSONResponse:
+        log.error("the database refused", error=str(error.orig))
+        return JSONResponse({"detail": "the database is not available"}, status_code=503)
+
+    @app.get("/healthz")
+    async def healthz() -> dict[str, str]:
+        return {"status": "ok"}
+
+    return app
+
+
+def main() -> None:
+    """Parse the arguments and serve."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--port", type=int, required=True)
+    serve(build(), parser.parse_args().port)
+
+
+if __name__ == "__main__":
+    main()

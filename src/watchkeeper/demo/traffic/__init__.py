@@ -1,0 +1,1 @@
+"""People using AgentDesk: users of several tenants, on journeys, with a rhythm."""

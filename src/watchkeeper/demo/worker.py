@@ -1,0 +1,22 @@
+"""Runs the worker process."""
+
+from __future__ import annotations
+
+import watchkeeper
+from watchkeeper.demo.serving import end_with_parent
+
+watchkeeper.configure(service="agentdesk-worker", version="1.0.0")
+
+from watchkeeper.demo.jobs import huey  # noqa: E402 - configured first, so that huey is observed
+
+
+def main() -> None:
+    """Work until SIGTERM or SIGINT."""
+    end_with_parent()
+    huey.create_consumer(
+        workers=2, worker_type="thread", periodic=True, initial_delay=0.05, max_delay=0.5
+    ).run()
+
+
+if __name__ == "__main__":
+    main()
