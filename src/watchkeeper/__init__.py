@@ -5,4 +5,37 @@ One call makes an application observable::
     import watchkeeper
 
     watchkeeper.configure(service="shop-api")
+
+Importing this brings neither a web framework nor a database library, nor the OpenTelemetry SDK.
 """
+
+from watchkeeper.instrument.configure import configure, current, flush, shutdown
+from watchkeeper.instrument.context import bind
+from watchkeeper.instrument.domain import (
+    agent_run,
+    auth_event,
+    job,
+    llm_call,
+    pipeline,
+    queue_depth,
+    tool_call,
+)
+from watchkeeper.instrument.integrations import AsgiMiddleware
+from watchkeeper.instrument.logs import get_logger
+
+__all__ = [
+    "AsgiMiddleware",
+    "agent_run",
+    "auth_event",
+    "bind",
+    "configure",
+    "current",
+    "flush",
+    "get_logger",
+    "job",
+    "llm_call",
+    "pipeline",
+    "queue_depth",
+    "shutdown",
+    "tool_call",
+]

@@ -20,6 +20,7 @@ __all__ = [
     "one_of",
     "pairs",
     "path",
+    "paths",
     "port",
     "positive",
     "ratio",
@@ -157,6 +158,14 @@ def names(given: object) -> str | tuple[str, ...]:
     if not all(re.fullmatch(r"[a-z0-9_.-]+", item) for item in items):
         raise ValueError("auto, none, or names such as fastapi,sqlalchemy")
     return tuple(items)
+
+
+def paths(given: object) -> tuple[str, ...]:
+    """Accept URL paths, as a sequence or separated by commas."""
+    items = given.split(",") if isinstance(given, str) else given
+    if not isinstance(items, Sequence):
+        raise ValueError("paths such as /healthz,/readyz")  # noqa: TRY004 - one error for all
+    return tuple(path(item) for item in items if str(item).strip())
 
 
 def stream(given: object) -> TextIO:

@@ -12,7 +12,7 @@ import difflib
 import os
 import tomllib
 from collections.abc import Callable, Mapping
-from dataclasses import MISSING, dataclass, field, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, TextIO
@@ -44,8 +44,10 @@ class Setting:
 def _row(
     default: object, brief: str, parser: Callable[[object], Any], *env: str, secret: bool = False
 ) -> Any:
-    row = Setting(brief, parser, env, secret)
-    return field(default=default, repr=not secret, metadata={"setting": row})
+    metadata = {"setting": Setting(brief, parser, env, secret)}
+    if isinstance(default, Mapping):
+        return field(default_factory=lambda: default, repr=not secret, metadata=metadata)
+    return field(default=default, repr=not secret, metadata=metadata)
 
 
 def _limit_row(name: str, *env: str) -> Any:
@@ -168,6 +170,12 @@ class Settings:
         parse.text,
         "WATCHKEEPER_SPOOL_DIR",
     )
+    access_log_exclude: tuple[str, ...] = _row(
+        ("/healthz", "/livez", "/readyz", "/-/healthy", "/-/ready"),
+        "Paths whose requests write no access line, separated by commas.",
+        parse.paths,
+        "WATCHKEEPER_ACCESS_LOG_EXCLUDE",
+    )
     export_interval_s: float = _row(
         1.0,
         "Seconds between exports.",
@@ -231,6 +239,7 @@ def load(arguments: Mapping[str, object], environ: Mapping[str, str] | None = No
     origins: dict[str, str] = {}
     ignored: list[str] = []
     for name, row in TABLE.items():
+        # None is what a caller passes who has no value.
         if arguments.get(name) is not None:
             values[name], origins[name] = (
                 _parsed(name, row, arguments[name], "argument"),
@@ -267,7 +276,9 @@ def _parsed(name: str, row: Setting, given: object, where: str) -> Any:
             f"the setting {name} ({where}) cannot be read",
             got="[secret]" if row.secret else given,
             accepted=str(error),
-            next_step=f"correct it, or remove it to use the default. {name}: {row.brief}",
+            next_step=f"correct it, or remove it to use the default. {name}: {row.brief}".rstrip(
+                "."
+            ),
         ) from error
 
 
@@ -337,12 +348,3 @@ def _home(env: Mapping[str, str]) -> str:
         home = env.get("HOME", "")
         state = str(Path(home, ".local", "state")) if home else ""
     return str(Path(state, "watchkeeper")) if state else ""
-
-
-def defaults() -> dict[str, object]:
-    """Return the default of every setting by name, for documentation."""
-    return {
-        row.name: row.default
-        for row in fields(Settings)
-        if row.name in TABLE and row.default is not MISSING
-    }

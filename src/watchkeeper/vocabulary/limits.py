@@ -40,6 +40,8 @@ _TABLE: tuple[Limit, ...] = (
           "Length of a log line; long values are cut with a marker.", "line_length"),
     Limit("metric_series_max", 2_000, "series",
           "Series of one metric in one process; more fold into an overflow series.", "series"),
+    Limit("scrape_connections_max", 8, "connections",
+          "Open connections to the side listener for metrics; answered 503.", "scrape_connections"),
     Limit("sql_statements_max", 1_000, "statements",
           "Statements whose description is kept per engine; then the store starts again.",
           "statement_cache"),

@@ -1,1 +1,27 @@
-"""Structured logs: structlog and standard-library records in, one JSON shape out."""
+"""Logs: structured lines with trace and request ids, and the same entries as OTLP records."""
+
+from watchkeeper.instrument.logs.bridge import StdlibLogging
+from watchkeeper.instrument.logs.logger import (
+    LEVELS,
+    Logger,
+    adopt_structlog,
+    get_logger,
+    level_for,
+    route,
+)
+from watchkeeper.instrument.logs.pipeline import Level, LogPipeline, Options
+from watchkeeper.instrument.logs.sink import Sink
+
+__all__ = [
+    "LEVELS",
+    "Level",
+    "LogPipeline",
+    "Logger",
+    "Options",
+    "Sink",
+    "StdlibLogging",
+    "adopt_structlog",
+    "get_logger",
+    "level_for",
+    "route",
+]

@@ -55,7 +55,7 @@ def _quality(parameters: list[str]) -> float:
 
 
 def render(
-    families: Iterable[AnyFamily], *, openmetrics: bool, failed: Callable[[], None]
+    families: Iterable[AnyFamily], *, openmetrics: bool, failed: Callable[[Exception], None]
 ) -> list[str]:
     """Return the text of *families*, in pieces, without OpenMetrics' closing ``# EOF``.
 
@@ -93,21 +93,23 @@ def _number(value: float) -> str:
     return _SPECIAL.get(text, text)
 
 
-def _value_lines(family: CounterFamily | GaugeFamily, failed: Callable[[], None]) -> list[str]:
+def _value_lines(
+    family: CounterFamily | GaugeFamily, failed: Callable[[Exception], None]
+) -> list[str]:
     lines = []
     for child in family.series():
         try:
             lines.append(f"{child.prefix}{_number(child.read())}\n")
-        except Exception:  # noqa: BLE001 - a callback of the application may raise anything
-            failed()
+        except Exception as error:  # noqa: BLE001 - a callback of the application may raise anything
+            failed(error)
     if family.collect is not None:
         try:
             lines += [
                 f"{family.prefix(label_block(family.label_names, values))}{_number(value)}\n"
                 for values, value in family.collect().items()
             ]
-        except Exception:  # noqa: BLE001 - likewise
-            failed()
+        except Exception as error:  # noqa: BLE001 - likewise
+            failed(error)
     return lines
 
 

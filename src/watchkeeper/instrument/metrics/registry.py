@@ -9,6 +9,7 @@ from typing import Any
 
 from watchkeeper.clock import Clock
 from watchkeeper.errors import DefinitionError
+from watchkeeper.instrument.guard import hook_errors, record_failure
 from watchkeeper.instrument.metrics.exposition import (
     OPENMETRICS_TYPE,
     TEXT_TYPE,
@@ -59,9 +60,7 @@ class MetricSet:
         self._hooks = Hooks(clock.now_ns, self._refused, self._folded)
         overflow = self.counter("watchkeeper.metric.overflow")
         self._overflow = overflow.child((LIMITS["metric_series_max"].reason,))
-        errors = self.counter("watchkeeper.hook.errors")
-        self._refused_values = errors.child(("metrics.value",))
-        self._failed_callbacks = errors.child(("metrics.callback",))
+        self.counter("watchkeeper.hook.errors").collect_from(_hook_errors)
 
     def counter(self, name: str) -> CounterFamily:
         """Return the counter called *name*.
@@ -114,10 +113,10 @@ class MetricSet:
             *list(self._gauges.values()),
             *list(self._histograms.values()),
         ]
-        out = render(families, openmetrics=openmetrics, failed=self._failed_callbacks.inc)
+        out = render(families, openmetrics=openmetrics, failed=_callback_failed)
         if self._include_foreign:
             ours = {family.name for family in families}
-            out.append(_foreign(ours, openmetrics=openmetrics, failed=self._failed_callbacks.inc))
+            out.append(_foreign(ours, openmetrics=openmetrics, failed=_callback_failed))
         if openmetrics:
             out.append("# EOF\n")
         return "".join(out).encode()
@@ -144,11 +143,20 @@ class MetricSet:
         for histogram in self._histograms.values():
             histogram.reset()
 
-    def _refused(self) -> None:
-        self._refused_values.inc()
+    @staticmethod
+    def _refused() -> None:
+        record_failure("metrics.value", ValueError("negative, or not a number"))
 
     def _folded(self) -> None:
         self._overflow.inc()
+
+
+def _hook_errors() -> dict[tuple[str, ...], float]:
+    return {(hook,): float(count) for hook, count in hook_errors().items()}
+
+
+def _callback_failed(error: Exception) -> None:
+    record_failure("metrics.callback", error)
 
 
 def _declared(name: str, kinds: tuple[Kind, ...]) -> Metric:
@@ -171,7 +179,7 @@ def _declared(name: str, kinds: tuple[Kind, ...]) -> Metric:
     return metric
 
 
-def _foreign(ours: set[str], *, openmetrics: bool, failed: Callable[[], None]) -> str:
+def _foreign(ours: set[str], *, openmetrics: bool, failed: Callable[[Exception], None]) -> str:
     # Whoever has families of prometheus_client has imported it, so we never need to.
     package: Any = sys.modules.get("prometheus_client")
     if package is None:
@@ -184,8 +192,8 @@ def _foreign(ours: set[str], *, openmetrics: bool, failed: Callable[[], None]) -
             return text.removesuffix("# EOF\n")
         shown: bytes = package.generate_latest(registry)
         return shown.decode()
-    except Exception:  # noqa: BLE001 - a collector of the application may raise anything
-        failed()
+    except Exception as error:  # noqa: BLE001 - a collector of the application may raise anything
+        failed(error)
         return ""
 
 

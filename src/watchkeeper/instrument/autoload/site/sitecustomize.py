@@ -1,0 +1,58 @@
+# ruff: noqa: INP001 - a folder of the module search path, not a package
+"""Runs at the start of every Python process below ``watchkeeper run``.
+
+Most of them are no application: supervisors, package managers, shells. So nothing is imported here
+but what every interpreter has loaded; watchkeeper starts when one of the libraries below is first
+imported. Another ``sitecustomize`` further down the path runs too.
+"""
+
+import sys
+from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
+
+_LIBRARIES = frozenset(("anthropic", "fastapi", "huey", "openai", "sqlalchemy", "starlette"))
+"""httpx is left out: tools use it too, and an application that we know brings one of these."""
+
+
+class _Starter:
+    """A finder that finds nothing, but learns what is about to be imported."""
+
+    def find_spec(self, name: str, path: object = None, target: object = None) -> ModuleSpec | None:
+        """Start watchkeeper if *name* is a library that it instruments."""
+        del path, target
+        if name not in _LIBRARIES:
+            return None
+        if self in sys.meta_path:
+            sys.meta_path.remove(self)
+        try:
+            from watchkeeper.instrument import autoload  # noqa: PLC0415 - only now is it needed
+
+            autoload.start()
+        except Exception as error:  # noqa: BLE001 - the application's own import must go on
+            sys.stderr.write(f"watchkeeper: not started: {error}\n")
+        # The list of finders has changed under the import system's loop, so ask it again.
+        import importlib.util  # noqa: PLC0415 - likewise
+
+        return importlib.util.find_spec(name)
+
+
+def _run_next() -> None:
+    """Run the ``sitecustomize`` that ours hides, if there is one."""
+    here = __file__.rpartition("/")[0]
+    rest = [entry for entry in sys.path if entry.rstrip("/") != here]
+    spec = PathFinder.find_spec("sitecustomize", rest)
+    if spec is None or not isinstance(spec.loader, SourceFileLoader):
+        return
+    code = spec.loader.get_code("sitecustomize")
+    if code is not None:
+        exec(code, {"__name__": "sitecustomize", "__file__": spec.origin})  # noqa: S102 - as Python would
+
+
+def _asked() -> bool:
+    import os  # noqa: PLC0415 - loaded at start-up in any case
+
+    return os.environ.get("WATCHKEEPER_AUTOLOAD") == "1"
+
+
+if _asked():
+    sys.meta_path.insert(0, _Starter())
+_run_next()

@@ -1,0 +1,215 @@
+"""`configure`: one call that makes the process observable, and its counterparts."""
+
+from __future__ import annotations
+
+import atexit
+import logging
+import os
+import sys
+import threading
+from collections.abc import Mapping, Sequence
+from os import PathLike
+from typing import Any, TextIO, TypedDict, Unpack
+
+from watchkeeper.clock import SystemClock
+from watchkeeper.instrument import host, integrations, provider
+from watchkeeper.instrument.guard import guard
+from watchkeeper.instrument.logs import LEVELS, adopt_structlog, route
+from watchkeeper.instrument.runtime import Runtime, build
+from watchkeeper.instrument.settings import TABLE, Settings, load
+
+__all__ = ["Arguments", "configure", "configure_softly", "current", "flush", "shutdown"]
+
+_LOGGER = logging.getLogger("watchkeeper")
+
+
+class Arguments(TypedDict, total=False):
+    """The settings as keyword arguments; `watchkeeper.instrument.settings` describes each."""
+
+    service: str
+    version: str
+    environment: str
+    enabled: bool
+    endpoint: str
+    headers: Mapping[str, str]
+    resource: Mapping[str, str]
+    sample_ratio: float
+    log_level: str | int
+    log_format: str
+    log_stream: TextIO
+    log_color: bool
+    targets_dir: str | PathLike[str]
+    metrics_port: int
+    metrics_path: str
+    include_prometheus_client: bool
+    capture_content: bool
+    spool_dir: str | PathLike[str]
+    access_log_exclude: Sequence[str]
+    export_interval_s: float
+    export_timeout_s: float
+    instrument: str | Sequence[str]
+    span_queue_items_max: int
+    log_queue_items_max: int
+    span_attributes_max: int
+    span_events_max: int
+    span_links_max: int
+    attribute_value_chars_max: int
+    batch_items_max: int
+    spool_bytes_max: int
+    log_line_bytes_max: int
+    metric_series_max: int
+    content_chars_max: int
+
+
+class _State:
+    """The one runtime of this process."""
+
+    def __init__(self) -> None:
+        self.runtime: Runtime | None = None
+        self.soft = False
+        self.lock = threading.RLock()
+
+
+_STATE = _State()
+
+
+def configure(**settings: Unpack[Arguments]) -> Runtime:
+    """Make this process observable: logs, metrics, traces and automatic instrumentation.
+
+    A second call with the same settings returns the same runtime. A second call with others keeps
+    the first and logs a warning that names the differences, since two parts of a program that
+    disagree about the service's name have to be told; call `shutdown` first to replace it. What
+    ``watchkeeper run`` configured by itself is always replaced.
+
+    Args:
+        settings: See `watchkeeper.instrument.settings.Settings`; what is not given comes from the
+            environment, then from ``watchkeeper.toml``, then from the defaults.
+
+    Returns:
+        The runtime.
+
+    Raises:
+        SettingError: A setting is unknown, or its value cannot be read.
+        StartError: `metrics_port` was given and is in use.
+    """
+    wanted = load(settings)
+    with _STATE.lock:
+        present = _STATE.runtime
+        if present is not None and _STATE.soft:
+            shutdown()
+            present = None
+        if present is None:
+            return _start(wanted)
+        differing = _differences(present.settings, wanted)
+        if differing:
+            _LOGGER.warning(
+                "watchkeeper.configure was called again with other settings (%s); the first call "
+                "stays in force. Call watchkeeper.shutdown() before, or configure once.",
+                ", ".join(differing),
+            )
+        return present
+
+
+def configure_softly() -> Runtime:
+    """Configure from the environment alone; a later `configure` of the application replaces it."""
+    with _STATE.lock:
+        if _STATE.runtime is None:
+            _start(load({}))
+            _STATE.soft = True
+        assert _STATE.runtime is not None  # noqa: S101 - just set
+        return _STATE.runtime
+
+
+def current() -> Runtime | None:
+    """Return the runtime of this process, or None before `configure` and after `shutdown`."""
+    return _STATE.runtime
+
+
+def flush(timeout_s: float = 10.0) -> bool:
+    """Deliver what was recorded so far.
+
+    Args:
+        timeout_s: Seconds to wait at most.
+
+    Returns:
+        Whether everything was delivered in time; True if nothing is configured.
+    """
+    runtime = _STATE.runtime
+    return runtime is None or runtime.flush(timeout_s)
+
+
+def shutdown(timeout_s: float = 5.0) -> bool:
+    """Deliver what was recorded, stop, and put back everything that `configure` changed.
+
+    Runs by itself at the interpreter's exit.
+
+    Args:
+        timeout_s: Seconds for the delivery; the rest is spooled.
+
+    Returns:
+        Whether everything was delivered; True if nothing is configured.
+    """
+    with _STATE.lock:
+        runtime, _STATE.runtime, _STATE.soft = _STATE.runtime, None, False
+        if runtime is None:
+            return True
+        atexit.unregister(_at_exit)
+        host.detach()
+        with guard("shutdown.integrations"):
+            integrations.uninstall()
+        with guard("shutdown.provider"):
+            provider.withdraw(runtime.recorder.tracer_provider)
+        with guard("shutdown.logs"):
+            runtime.stdlib.uninstall()
+            route(None, LEVELS["info"].number)
+        return runtime.stop(timeout_s)
+
+
+def _start(settings: Settings) -> Runtime:
+    runtime = build(settings, clock=SystemClock())
+    if settings.enabled:
+        runtime.start()
+        threshold = LEVELS[settings.log_level].number
+        route(runtime.logs, threshold)
+        runtime.stdlib.install(threshold)
+        adopt_structlog()
+        note = provider.offer(runtime.recorder.tracer_provider, runtime.derived)
+        host.attach(runtime)
+        integrations.install(runtime, settings.instrument)
+        for line in (note, *settings.ignored):
+            if line:
+                _LOGGER.warning("watchkeeper: %s", line)
+        atexit.register(_at_exit)
+    _STATE.runtime = runtime
+    return runtime
+
+
+def _differences(present: Settings, wanted: Settings) -> list[str]:
+    return [name for name in TABLE if getattr(present, name) != getattr(wanted, name)]
+
+
+def _at_exit() -> None:
+    with guard("exit"):
+        shutdown()
+
+
+def _after_fork() -> None:
+    _STATE.lock = threading.RLock()
+    runtime = _STATE.runtime
+    if runtime is None or not runtime.settings.enabled:
+        return
+    with guard("fork"):
+        runtime.after_fork()
+        util: Any = sys.modules.get("multiprocessing.util")
+        if util is not None and runtime.listener is not None:
+            # Children of multiprocessing leave by os._exit, past atexit, and forget finalizers
+            # that exist when they begin; this is called after that.
+            util.register_after_fork(runtime.listener, _finalize)
+
+
+def _finalize(listener: Any) -> None:
+    util: Any = sys.modules["multiprocessing.util"]
+    util.Finalize(listener, listener.stop, exitpriority=0)
+
+
+os.register_at_fork(after_in_child=_after_fork)

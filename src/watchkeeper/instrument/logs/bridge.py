@@ -1,0 +1,111 @@
+"""Records of the standard library's ``logging``, in the same shape and exactly once."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Iterable
+
+from watchkeeper.instrument.logs.logger import active, level_for
+
+__all__ = ["Bridge", "StdlibLogging"]
+
+_SERVERS = ("uvicorn", "uvicorn.error", "uvicorn.access", "gunicorn.error", "hypercorn.error")
+"""Loggers of servers that bring handlers of their own and do not propagate."""
+_ACCESS = ("uvicorn.access", "gunicorn.access", "hypercorn.access")
+_STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "color_message"}
+"""Attributes of every record; the others are the caller's ``extra``."""
+
+
+class Bridge(logging.Handler):
+    """Hands records to the pipeline that is active at that moment."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write one record; never raises."""
+        try:
+            message: object = record.getMessage()
+        except Exception:  # noqa: BLE001 - arguments that do not fit the message, or cannot be shown
+            message = record.msg
+        fields = {name: value for name, value in vars(record).items() if name not in _STANDARD}
+        active().write(
+            level_for(record.levelno),
+            record.name,
+            message,
+            fields,
+            record.exc_info,
+            int(record.created * 1e9),
+        )
+
+
+class _Silence(logging.Filter):
+    def filter(self, record: logging.LogRecord) -> bool:  # noqa: ARG002 - the base class's signature
+        return False
+
+
+class StdlibLogging:
+    """What we changed in ``logging``, so that it can be put back.
+
+    Plain stream handlers of the root logger that write to the standard streams, and those of
+    servers, would print every line twice; they are set aside. Handlers that write files or
+    send records elsewhere stay.
+    """
+
+    def __init__(self) -> None:
+        self._bridge = Bridge()
+        self._silence = _Silence()
+        self._set_aside: list[tuple[logging.Logger, logging.Handler]] = []
+        self._propagate: list[tuple[logging.Logger, bool]] = []
+        self._level: int | None = None
+        self._captures = False
+
+    def install(self, threshold: int) -> None:
+        """Put the bridge on the root logger, take over servers' loggers and capture warnings."""
+        root = logging.getLogger()
+        self._level = root.level
+        self._take_handlers(root)
+        root.addHandler(self._bridge)
+        root.setLevel(threshold)
+        self.take_over()
+        self._captures = logging._warnings_showwarning is None  # type: ignore[attr-defined]  # noqa: SLF001 - the only way to see whether someone captures already
+        logging.captureWarnings(capture=True)
+
+    def take_over(self, names: Iterable[str] = _SERVERS) -> None:
+        """Route loggers that have handlers of their own through the root logger.
+
+        Servers may configure logging after us; call this again once one is running.
+        """
+        for name in names:
+            logger = logging.getLogger(name)
+            self._take_handlers(logger)
+            if not logger.propagate:
+                self._propagate.append((logger, False))
+                logger.propagate = True
+
+    def silence_access_log(self) -> None:
+        """Drop the access lines of servers: our middleware writes one for each request."""
+        for name in _ACCESS:
+            logging.getLogger(name).addFilter(self._silence)
+
+    def uninstall(self) -> None:
+        """Put everything back."""
+        root = logging.getLogger()
+        root.removeHandler(self._bridge)
+        for logger, handler in self._set_aside:
+            logger.addHandler(handler)
+        for logger, propagate in self._propagate:
+            logger.propagate = propagate
+        for name in _ACCESS:
+            logging.getLogger(name).removeFilter(self._silence)
+        if self._level is not None:
+            root.setLevel(self._level)
+        if self._captures:
+            logging.captureWarnings(capture=False)
+        self._set_aside, self._propagate, self._level, self._captures = [], [], None, False
+
+    def _take_handlers(self, logger: logging.Logger) -> None:
+        for handler in list(logger.handlers):
+            stream = getattr(handler, "stream", None)
+            standard = stream in (sys.stdout, sys.stderr, sys.__stdout__, sys.__stderr__)
+            if type(handler) is logging.StreamHandler and standard and stream is not None:
+                logger.removeHandler(handler)
+                self._set_aside.append((logger, handler))

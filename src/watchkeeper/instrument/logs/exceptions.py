@@ -1,0 +1,85 @@
+"""Exceptions as data: type, message, frames and causes."""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from types import TracebackType
+
+from watchkeeper.instrument.logs.values import cut, shown
+
+__all__ = ["normalise", "qualified_name", "stacktrace", "structured"]
+
+_CHAIN_MAX = 8
+_FRAMES_MAX = 50
+_MESSAGE_CHARS_MAX = 4_096
+
+
+def normalise(exc_info: object) -> BaseException | None:
+    """Return the exception that a logging call's ``exc_info`` means, or None."""
+    if isinstance(exc_info, BaseException):
+        return exc_info
+    if isinstance(exc_info, tuple):
+        found = exc_info[1] if len(exc_info) > 1 else None
+        return found if isinstance(found, BaseException) else None
+    return sys.exc_info()[1] if exc_info else None
+
+
+def qualified_name(kind: type[BaseException]) -> str:
+    """Return ``module.Class``, or the bare name of a built-in exception."""
+    module = kind.__module__
+    return kind.__qualname__ if module == "builtins" else f"{module}.{kind.__qualname__}"
+
+
+def structured(error: BaseException) -> dict[str, object]:
+    """Return the exception as a dict: type, message, frames, and its chain, outermost first.
+
+    Frames carry file, line and function but no local variables, which may hold secrets.
+    """
+    top = _one(error)
+    current, seen = error, {id(error)}
+    chain: list[object] = []
+    while len(chain) < _CHAIN_MAX:
+        following = current.__cause__
+        if following is None and not current.__suppress_context__:
+            following = current.__context__
+        if following is None or id(following) in seen:
+            break
+        seen.add(id(following))
+        chain.append(_one(following))
+        current = following
+    if chain:
+        top["chain"] = chain
+    if isinstance(error, BaseExceptionGroup):
+        top["exceptions"] = [_one(inner) for inner in error.exceptions[:_CHAIN_MAX]]
+    return top
+
+
+def stacktrace(error: BaseException, chars: int) -> str:
+    """Return the traceback as Python prints it, at most *chars* characters."""
+    try:
+        lines = traceback.TracebackException(
+            type(error), error, error.__traceback__, limit=-_FRAMES_MAX, compact=True,
+            max_group_depth=3,
+        ).format()  # fmt: skip
+        return cut("".join(lines), chars)
+    except Exception as failure:  # noqa: BLE001 - a foreign __str__ may raise anything
+        return f"[unprintable traceback: {type(failure).__name__}]"
+
+
+def _one(error: BaseException) -> dict[str, object]:
+    return {
+        "type": qualified_name(type(error)),
+        "message": shown(error, _MESSAGE_CHARS_MAX),
+        "frames": _frames(error.__traceback__),
+    }
+
+
+def _frames(trace: TracebackType | None) -> list[dict[str, object]]:
+    frames: list[dict[str, object]] = []
+    for frame, line in traceback.walk_tb(trace):
+        code = frame.f_code
+        frames.append({"file": code.co_filename, "line": line, "function": code.co_qualname})
+        if len(frames) > 2 * _FRAMES_MAX:
+            del frames[:_FRAMES_MAX]
+    return frames[-_FRAMES_MAX:]

@@ -1,0 +1,263 @@
+"""The path of a log entry: fields in; one JSON or console line and one OTLP record out."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import orjson
+from opentelemetry.trace import get_current_span
+
+from watchkeeper.instrument import context
+from watchkeeper.instrument.logs import console, exceptions
+from watchkeeper.instrument.logs.sink import Sink
+from watchkeeper.instrument.logs.values import Bounds, cut, plain, shown
+from watchkeeper.instrument.recorder import LogRecord
+from watchkeeper.instrument.redaction import MASK, is_secret
+
+__all__ = ["Level", "LogPipeline", "Options"]
+
+_OWN_THREADS = "watchkeeper"
+"""Names of watchkeeper's own threads begin with this; what they log is never exported, so that an
+export which fails and says so cannot feed itself."""
+_RESERVED = frozenset(
+    {
+        "time", "level", "logger", "event", "service", "version", "environment", "request_id",
+        "trace_id", "span_id", "user_id", "tenant_id", "exception", "truncated",
+    }
+)  # fmt: skip
+"""Keys of a line that a field cannot take; such a field gets ``_`` appended to its name."""
+_PLAIN = frozenset({int, float, bool, type(None)})
+
+
+@dataclass(frozen=True, slots=True)
+class Level:
+    """A level: its name, and its numbers in the standard library and in OTLP."""
+
+    name: str
+    text: str
+    number: int
+    severity: int
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What a pipeline writes and how much of it."""
+
+    static: Mapping[str, str]
+    """Fields of every line: service, version, environment."""
+    console: bool
+    """Lines for people instead of JSON."""
+    color: bool
+    line_bytes_max: int
+    value_chars_max: int
+
+
+class LogPipeline:
+    """Turns log entries into lines and records.
+
+    Args:
+        options: Format and limits.
+        sink: Where lines go.
+        now_ns: Nanoseconds since the epoch.
+        emit: Takes the OTLP record, or None to write lines only.
+        failed: Called when an entry was lost to an error of ours or of a foreign value.
+    """
+
+    def __init__(
+        self,
+        options: Options,
+        sink: Sink,
+        *,
+        now_ns: Callable[[], int],
+        emit: Callable[[LogRecord], None] | None,
+        failed: Callable[[], None],
+    ) -> None:
+        self._options = options
+        self._static = dict(options.static)
+        self._sink = sink
+        self._now_ns = now_ns
+        self._emit = emit
+        self._failed = failed
+        self._chars_max = options.value_chars_max
+        self._bounds = Bounds(options.value_chars_max)
+        self._second = (0, "")
+        self._busy = threading.local()
+
+    def write(
+        self,
+        level: Level,
+        logger: str,
+        event: object,
+        fields: Mapping[str, object],
+        exc_info: object = None,
+        time_ns: int = 0,
+        event_name: str = "",
+    ) -> None:
+        """Write one entry; never raises.
+
+        An entry logged while this thread is writing another one (by a ``__str__`` that logs, for
+        example) is dropped, since it could go on for ever.
+
+        Args:
+            level: The level.
+            logger: Name of the logger, or "".
+            event: What happened.
+            fields: Further values, cleaned and redacted here.
+            exc_info: As in a call of the standard library's loggers.
+            time_ns: When it happened, nanoseconds since the epoch; 0 means now.
+            event_name: Name of the event if the vocabulary declares it.
+        """
+        busy = self._busy
+        if getattr(busy, "writing", False):
+            self._failed()
+            return
+        busy.writing = True
+        try:
+            self._write(
+                level, logger, event, fields, exc_info, time_ns or self._now_ns(), event_name
+            )
+        except Exception:  # noqa: BLE001 - logging must never raise into the application
+            self._failed()
+        finally:
+            busy.writing = False
+
+    def _write(
+        self,
+        level: Level,
+        logger: str,
+        event: object,
+        fields: Mapping[str, object],
+        exc_info: object,
+        time_ns: int,
+        event_name: str,
+    ) -> None:
+        chars_max = self._chars_max
+        text = event if type(event) is str else shown(event, chars_max)
+        if len(text) > chars_max:
+            text = cut(text, chars_max)
+        span = get_current_span().get_span_context()
+        entry: dict[str, object] = {
+            "time": self._stamp(time_ns),
+            "level": level.name,
+            "logger": logger,
+            "event": text,
+            **self._static,
+        }
+        attributes: dict[str, Any] = {}
+        _add_context(entry, attributes)
+        if span.trace_id:
+            entry["trace_id"] = f"{span.trace_id:032x}"
+            entry["span_id"] = f"{span.span_id:016x}"
+        bound = context.fields()
+        if bound:
+            fields = {**bound, **fields}
+        self._add_fields(entry, attributes, fields)
+        error = exceptions.normalise(exc_info) if exc_info else None
+        trace = self._add_exception(entry, attributes, error) if error is not None else ""
+        self._sink.write(self._line(entry, trace))
+        if self._emit is not None and not _own_thread():
+            self._emit(
+                LogRecord(
+                    time_ns,
+                    level.severity,
+                    level.text,
+                    text,
+                    attributes,
+                    span.trace_id,
+                    span.span_id,
+                    int(span.trace_flags),
+                    event_name,
+                    logger,
+                )
+            )
+
+    def _stamp(self, time_ns: int) -> str:
+        second, rest = divmod(time_ns, 1_000_000_000)
+        known, shown_second = self._second
+        if second != known:
+            shown_second = datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%S")
+            self._second = (second, shown_second)
+        return f"{shown_second}.{rest // 1000:06d}Z"
+
+    def _add_fields(
+        self,
+        entry: dict[str, object],
+        attributes: dict[str, Any],
+        fields: Mapping[str, object],
+    ) -> None:
+        chars_max = self._chars_max
+        for given, value in fields.items():
+            name = given if given not in _RESERVED else f"{given}_"
+            kind = type(value)
+            if kind is bool or value is None:
+                pass
+            elif is_secret(name):
+                value = MASK  # noqa: PLW2901 - the cleaned value takes the place of the given one
+            elif kind is str:
+                if len(value) > chars_max:  # type: ignore[arg-type]  # kind is str
+                    value = cut(value, chars_max)  # type: ignore[arg-type]  # noqa: PLW2901 - as above
+            elif kind not in _PLAIN:
+                value = plain(value, self._bounds)  # noqa: PLW2901 - as above
+            entry[name] = value
+            if value is not None:
+                attributes[name] = value
+
+    def _add_exception(
+        self, entry: dict[str, object], attributes: dict[str, Any], error: BaseException
+    ) -> str:
+        entry["exception"] = found = exceptions.structured(error)
+        trace = exceptions.stacktrace(error, self._chars_max)
+        attributes["exception.type"] = found["type"]
+        attributes["exception.message"] = found["message"]
+        attributes["exception.stacktrace"] = trace
+        return trace
+
+    def _line(self, entry: dict[str, object], trace: str) -> bytes:
+        options = self._options
+        if options.console:
+            line = console.render(entry, color=options.color, traceback=trace)
+            return cut(line, options.line_bytes_max).encode("utf-8", "replace")
+        try:
+            line_bytes = orjson.dumps(entry, option=orjson.OPT_APPEND_NEWLINE)
+        except (TypeError, ValueError):
+            # A lone surrogate or an integer beyond 64 bits; rare, so looked for only now.
+            line_bytes = _dump(entry, self._bounds)
+        if len(line_bytes) > options.line_bytes_max:
+            line_bytes = _shortened(entry, len(line_bytes), options.line_bytes_max)
+        return line_bytes
+
+
+def _add_context(entry: dict[str, object], attributes: dict[str, Any]) -> None:
+    request = context.request_id()
+    if request:
+        entry["request_id"] = attributes["request.id"] = request
+    user = context.user_id()
+    if user:
+        entry["user_id"] = attributes["user.id"] = user
+    tenant = context.tenant_id()
+    if tenant:
+        entry["tenant_id"] = attributes["tenant.id"] = tenant
+
+
+def _own_thread() -> bool:
+    return threading.current_thread().name.startswith(_OWN_THREADS)
+
+
+def _dump(entry: Mapping[str, object], bounds: Bounds) -> bytes:
+    return orjson.dumps(plain(entry, bounds), option=orjson.OPT_APPEND_NEWLINE)
+
+
+def _shortened(entry: Mapping[str, object], size: int, bytes_max: int) -> bytes:
+    """Return the entry with its values cut until it fits; ``truncated`` holds its first size."""
+    marked = {**entry, "truncated": size}
+    # JSON needs up to six bytes for a character.
+    for chars, items in ((bytes_max // 64, 50), (bytes_max // 1024, 10), (64, 3)):
+        line = _dump(marked, Bounds(max(chars, 16), items, 3))
+        if len(line) <= bytes_max:
+            return line
+    core = {name: entry[name] for name in ("time", "level", "service") if name in entry}
+    return _dump({**core, "truncated": size}, Bounds(64))

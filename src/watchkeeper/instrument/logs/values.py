@@ -1,0 +1,118 @@
+"""Values of log fields, made safe to write: bounded, redacted, plain, and never raising."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Mapping
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
+from datetime import date, time, timedelta
+from enum import Enum
+
+from watchkeeper.instrument.redaction import MASK, is_secret
+
+__all__ = ["Bounds", "cut", "plain", "shown"]
+
+_INT_MAX = 2**63
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """How much of a value is kept."""
+
+    chars: int
+    """Characters of a text."""
+    items: int = 100
+    """Items of a list or mapping."""
+    depth: int = 6
+    """Levels of nesting."""
+
+
+def cut(text: str, chars: int) -> str:
+    """Return *text*, or its first *chars* characters and a marker that tells how many are gone."""
+    if len(text) <= chars:
+        return text
+    return f"{text[:chars]}…[cut, {len(text)} characters]"
+
+
+def shown(value: object, chars: int) -> str:
+    """Return ``str(value)`` cut to *chars*, or a placeholder if that raises."""
+    try:
+        return _encodable(cut(str(value), chars))
+    except Exception as error:  # noqa: BLE001 - a foreign __str__ may raise anything
+        return f"[unprintable {type(value).__name__}: {type(error).__name__}]"
+
+
+def plain(value: object, bounds: Bounds, depth: int = 0) -> object:
+    """Return *value* as None, bool, int, float, str, list or dict, within *bounds*.
+
+    Values under secret names are masked. What has no plain form is shown by its text; what cannot
+    even be shown becomes a placeholder. Cycles end at the depth limit.
+    """
+    if value is None or isinstance(value, bool):
+        return value
+    if isinstance(value, Enum):
+        return plain(value.value, bounds, depth)
+    if isinstance(value, str):
+        return _encodable(cut(str(value), bounds.chars))
+    if isinstance(value, int | float):
+        return _number(value, bounds)
+    if isinstance(value, Mapping | list | tuple | AbstractSet):
+        if depth >= bounds.depth:
+            return f"[{type(value).__name__}, too deep]"
+        try:
+            return _container(value, bounds, depth)
+        except Exception as error:  # noqa: BLE001 - a foreign container may raise anything
+            return f"[unreadable {type(value).__name__}: {type(error).__name__}]"
+    return _scalar(value, bounds)
+
+
+def _number(value: float, bounds: Bounds) -> object:
+    if isinstance(value, int):
+        return int(value) if -_INT_MAX <= value < _INT_MAX else cut(_digits(value), bounds.chars)
+    return float(value) if math.isfinite(value) else str(value)
+
+
+def _scalar(value: object, bounds: Bounds) -> object:
+    if isinstance(value, date | time):
+        return value.isoformat()
+    if isinstance(value, timedelta):
+        return value.total_seconds()
+    if isinstance(value, bytes | bytearray | memoryview):
+        return f"[{len(value)} bytes]"
+    return shown(value, bounds.chars)
+
+
+def _container(
+    value: Mapping[object, object] | Collection[object], bounds: Bounds, depth: int
+) -> object:
+    if isinstance(value, Mapping):
+        found: dict[str, object] = {}
+        for number, (key, item) in enumerate(value.items()):
+            if number >= bounds.items:
+                found["…"] = f"[{len(value) - bounds.items} more]"
+                break
+            name = key if isinstance(key, str) else shown(key, 200)
+            name = _encodable(cut(name, 200))
+            secret = item is not None and not isinstance(item, bool) and is_secret(name)
+            found[name] = MASK if secret else plain(item, bounds, depth + 1)
+        return found
+    items = [
+        plain(item, bounds, depth + 1) for _, item in zip(range(bounds.items), value, strict=False)
+    ]
+    if len(value) > bounds.items:
+        items.append(f"[{len(value) - bounds.items} more]")
+    return items
+
+
+def _digits(value: int) -> str:
+    # Python refuses to print integers of more than 4,300 digits, and takes long below that.
+    return str(value) if value.bit_length() < 4_096 else f"[integer of {value.bit_length()} bits]"
+
+
+def _encodable(text: str) -> str:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-8", "replace").decode()
+    return text

@@ -1,0 +1,250 @@
+"""The running instrumentation of one process."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import tempfile
+import uuid
+from collections.abc import Mapping
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from opentelemetry.util.types import AnyValue
+
+from watchkeeper.clock import Clock
+from watchkeeper.instrument.derive import Derived
+from watchkeeper.instrument.guard import guard
+from watchkeeper.instrument.logs import (
+    LEVELS,
+    LogPipeline,
+    Options,
+    Sink,
+    StdlibLogging,
+)
+from watchkeeper.instrument.metrics import MetricSet
+from watchkeeper.instrument.metrics.listener import MetricsListener
+from watchkeeper.instrument.metrics.loop import LoopMonitor
+from watchkeeper.instrument.metrics.pipeline import register_pipeline_metrics
+from watchkeeper.instrument.metrics.process import register_process_metrics
+from watchkeeper.instrument.recorder import (
+    Exporter,
+    HttpExporter,
+    RandomIds,
+    Recorder,
+    RecorderLimits,
+)
+from watchkeeper.instrument.settings import Settings
+
+__all__ = ["Runtime", "build", "resource"]
+
+
+class Runtime:
+    """Settings, recorder, metrics, logs and listener of one process, put together by `build`.
+
+    Fits `watchkeeper.instrument.host.Host`. Safe to use from any thread.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        clock: Clock,
+        recorder: Recorder,
+        metrics: MetricSet,
+        logs: LogPipeline,
+        listener: MetricsListener | None,
+    ) -> None:
+        self.settings = settings
+        self.clock = clock
+        self.recorder = recorder
+        self.metrics = metrics
+        self.logs = logs
+        self.listener = listener
+        self.derived = Derived(metrics)
+        self.stdlib = StdlibLogging()
+        self.loops = LoopMonitor()
+        self._serving = False
+
+    def event(self, name: str, level: str, attributes: Mapping[str, object]) -> None:
+        """Write one named log event of the vocabulary; None values are left out.
+
+        Args:
+            name: Name of the event.
+            level: ``debug``, ``info``, ``warning``, ``error`` or ``critical``.
+            attributes: Its attributes.
+        """
+        rank = LEVELS[level]
+        if rank.number < LEVELS[self.settings.log_level].number:
+            return
+        fields = {key: value for key, value in attributes.items() if value is not None}
+        self.logs.write(rank, "watchkeeper", name, fields, event_name=name)
+
+    def start_loop_monitor(self, loop: asyncio.AbstractEventLoop | None = None) -> None:
+        """Watch the lag of an event loop and take over its server's loggers, once per loop.
+
+        Args:
+            loop: The loop, on whose thread this must be called; default the running one.
+        """
+        with guard("loop_monitor"):
+            if self.loops.watch(loop or asyncio.get_running_loop()):
+                lag = self.metrics.gauge("event_loop.lag").child()
+                lag.set_function(self.loops.worst_s)
+                # Servers configure logging after the application was imported.
+                self.stdlib.take_over()
+                self.stdlib.silence_access_log()
+
+    def start(self) -> None:
+        """Start the side listener, if there is one."""
+        if self.listener is not None and not self._serving:
+            self._serving = True
+            self.listener.start()
+
+    def flush(self, timeout_s: float = 10.0) -> bool:
+        """Return whether everything recorded so far was delivered within *timeout_s* seconds."""
+        return self.recorder.flush(timeout_s)
+
+    def stop(self, timeout_s: float = 5.0) -> bool:
+        """Stop every part; what cannot be delivered within *timeout_s* seconds is spooled.
+
+        Returns:
+            Whether everything was delivered.
+        """
+        self.loops.stop()
+        if self.listener is not None:
+            self.listener.stop()
+        return self.recorder.shutdown(timeout_s)
+
+    def after_fork(self) -> None:
+        """Begin anew in a forked child; the recorder has done so by itself."""
+        self.metrics.reset()
+        if self.listener is not None:
+            self.listener.after_fork()
+
+
+def build(settings: Settings, *, clock: Clock, exporter: Exporter | None = None) -> Runtime:
+    """Put a runtime together; nothing is started and nothing global is changed.
+
+    Args:
+        settings: The settings in force.
+        clock: Where time comes from.
+        exporter: Where telemetry goes; default OTLP/HTTP to the endpoint of the settings.
+    """
+    recorder = _recorder(settings, clock, exporter)
+    metrics = MetricSet(
+        clock=clock,
+        series_max=settings.metric_series_max,
+        include_prometheus_client=settings.include_prometheus_client,
+    )
+    dropped = metrics.counter("watchkeeper.telemetry.dropped")
+    sink = Sink(settings.log_stream, dropped.child(("logs", "stream_closed")).inc)
+    console = settings.log_format == "console" or (
+        settings.log_format == "auto" and sink.is_terminal()
+    )
+    static = {
+        "service": settings.service,
+        "version": settings.version,
+        "environment": settings.environment,
+    }
+    logs = LogPipeline(
+        Options(
+            static={name: value for name, value in static.items() if value},
+            console=console,
+            color=settings.log_color and sink.is_terminal(),
+            line_bytes_max=settings.log_line_bytes_max,
+            value_chars_max=settings.attribute_value_chars_max,
+        ),
+        sink,
+        now_ns=clock.now_ns,
+        emit=recorder.emit_log,
+        failed=dropped.child(("logs", "entry_failed")).inc,
+    )
+    runtime = Runtime(
+        settings,
+        clock=clock,
+        recorder=recorder,
+        metrics=metrics,
+        logs=logs,
+        listener=_listener(settings, metrics),
+    )
+    recorder.add_end_hook(runtime.derived, "derive")
+    register_process_metrics(metrics, clock, _version())
+    register_pipeline_metrics(metrics, recorder.stats)
+    return runtime
+
+
+def resource(settings: Settings) -> dict[str, AnyValue]:
+    """Return the attributes that say what this process is."""
+    found: dict[str, AnyValue] = {
+        "telemetry.sdk.name": "watchkeeper",
+        "telemetry.sdk.language": "python",
+        "telemetry.sdk.version": _version(),
+        "service.instance.id": str(uuid.uuid4()),
+        "host.name": socket.gethostname(),
+        "process.pid": os.getpid(),
+        **settings.resource,
+        "service.name": settings.service,
+    }
+    if settings.version:
+        found["service.version"] = settings.version
+    if settings.environment:
+        found["deployment.environment.name"] = settings.environment
+    return found
+
+
+def _recorder(settings: Settings, clock: Clock, exporter: Exporter | None) -> Recorder:
+    if exporter is None and settings.enabled and settings.endpoint:
+        exporter = HttpExporter(
+            settings.endpoint,
+            clock=clock,
+            headers=settings.headers,
+            timeout_s=settings.export_timeout_s,
+        )
+    return Recorder(
+        resource(settings),
+        clock=clock,
+        ids=RandomIds(),
+        exporter=exporter,
+        sampler_ratio=settings.sample_ratio,
+        limits=RecorderLimits(
+            span_queue_max=settings.span_queue_items_max,
+            log_queue_max=settings.log_queue_items_max,
+            attributes_max=settings.span_attributes_max,
+            events_max=settings.span_events_max,
+            links_max=settings.span_links_max,
+            chars_max=settings.attribute_value_chars_max,
+            batch_items_max=settings.batch_items_max,
+            spool_bytes_max=settings.spool_bytes_max,
+        ),
+        spool_dir=_spool_dir(settings),
+        interval_s=settings.export_interval_s,
+    )
+
+
+def _spool_dir(settings: Settings) -> Path:
+    if settings.spool_dir:
+        return Path(settings.spool_dir)
+    if settings.home:
+        return Path(settings.home, "spool")
+    # A user without a home; the spool itself refuses a directory that is not this user's.
+    return Path(tempfile.gettempdir(), f"watchkeeper-{os.getuid()}", "spool")
+
+
+def _listener(settings: Settings, metrics: MetricSet) -> MetricsListener | None:
+    if settings.metrics_port is None and not settings.targets_dir:
+        return None
+    return MetricsListener(
+        metrics.scrape,
+        service=settings.service,
+        path=settings.metrics_path,
+        port=settings.metrics_port or 0,
+        targets_dir=Path(settings.targets_dir) if settings.targets_dir else None,
+    )
+
+
+def _version() -> str:
+    try:
+        return version("watchkeeper")
+    except PackageNotFoundError:
+        return "0"
