@@ -93,11 +93,13 @@ class Stage:
         self.targets_dir.mkdir(parents=True, exist_ok=True)
         rules = self.base / "rules.yml"
         rules.write_text(rule_file(shipped_rules("demo")), encoding="utf-8")
-        for spec in (self.server_spec(rules), *processes(self.settings)):
+        parts = [
+            ProcessSpec(part.name, part.argv, part.env, part.ready_url)
+            for part in processes(self.settings)
+        ]
+        for spec in (self.server_spec(rules), *parts):
             console.print(f"starting [bold]{spec.name}[/]")
-            self.supervisor.start(
-                ProcessSpec(spec.name, tuple(spec.argv), dict(spec.env), spec.ready_url)
-            )
+            self.supervisor.start(spec)
             self.supervisor.wait_ready(spec.name)
 
     def server_spec(self, rules: Path) -> ProcessSpec:

@@ -17,11 +17,22 @@ import structlog
 import uvicorn
 from anyio import to_thread
 from starlette.applications import Starlette
+from starlette.types import Receive, Scope, Send
 
 from watchkeeper.clock import Clock, SystemClock
-from watchkeeper.errors import StartError
-from watchkeeper.server.api import health, loki, otlp, tempo
+from watchkeeper.define.render.prometheus import rule_file
+from watchkeeper.define.rules import shipped_rules
+from watchkeeper.errors import RuleFileError, StartError
+from watchkeeper.server.alerts.log import LogReceiver
+from watchkeeper.server.alerts.message import Receiver
+from watchkeeper.server.alerts.notifier import AlertNotifier
+from watchkeeper.server.alerts.slack import SlackReceiver
+from watchkeeper.server.api import alerts, health, loki, otlp, prometheus, tempo
 from watchkeeper.server.http import Gate
+from watchkeeper.server.promql.engine import Engine
+from watchkeeper.server.rules.client import QueryClient
+from watchkeeper.server.rules.evaluation import Parts
+from watchkeeper.server.rules.manager import RuleManager, RuleText
 from watchkeeper.server.scrape.scraper import Scraper
 from watchkeeper.server.selfmetrics import ServerMetrics
 from watchkeeper.server.settings import ServerSettings
@@ -61,15 +72,51 @@ class Server:
             itself=f"127.0.0.1:{settings.port}",
         )
         self._watch_itself()
+        self.notifier = AlertNotifier(self.store, [self._receiver()], self.metrics, clock)
+        self.rules = self._load_rules()
+        engine = Engine(self.store, clock=clock)
         routes = [
             *health.routes(self.store, self.metrics, clock),
             *otlp.routes(self.store, self.metrics, clock),
+            *prometheus.routes(engine, self.store, self.rules, self.scraper, clock=clock),
             *tempo.routes(self.store),
             *loki.routes(self.store, clock),
+            *alerts.routes(self.store),
             *files.routes(),
         ]
-        inner = Starlette(routes=routes, lifespan=self._lifespan)
-        self.app = Gate(inner, self.metrics, clock)
+        self._inner = Starlette(routes=routes, lifespan=self._lifespan)
+        self.app = Gate(self._inner, self.metrics, clock)
+
+    @property
+    def url(self) -> str:
+        """Where a browser finds this server."""
+        return f"http://127.0.0.1:{self.settings.port}"
+
+    def _receiver(self) -> Receiver:
+        if self.settings.slack_webhook_url:
+            return SlackReceiver(self.settings.slack_webhook_url, external_url=self.url)
+        return LogReceiver()
+
+    def _load_rules(self) -> RuleManager:
+        parts = Parts(
+            store=self.store,
+            client=QueryClient.in_process(self._ask_itself),
+            sink=self.notifier,
+            counts=self.metrics,
+            clock=self.clock,
+            external_url=self.url,
+        )
+        rules = RuleManager(parts, interval_s=self.settings.eval_interval_s)
+        shipped = RuleText("shipped", rule_file(shipped_rules()))
+        errors = rules.load(self.settings.rule_files or (shipped,))
+        if errors:
+            self.store.close()
+            raise RuleFileError("; ".join(errors.values()))
+        return rules
+
+    async def _ask_itself(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a query of our own rules: the same routes, without a socket between."""
+        await self._inner(scope, receive, send)
 
     def _watch_itself(self) -> None:
         began_ns = self.clock.monotonic_ns()
