@@ -1,0 +1,45 @@
+import { render } from "preact";
+import { useEffect } from "preact/hooks";
+import "uplot/dist/uPlot.min.css";
+import "./styles/index.css";
+import { Shell } from "./parts/Shell.tsx";
+import { Dashboard } from "./pages/Dashboard.tsx";
+import { usePlace } from "./state/location.ts";
+import { startTheme } from "./state/theme.ts";
+
+function Route() {
+  const { path } = usePlace();
+  const [, page = "", ...rest] = path.split("/");
+  const id = decoded(rest.join("/"));
+  useEffect(() => window.scrollTo(0, 0), [page, id]);
+  return <Dashboard uid={page === "d" && id !== "" ? id : "overview"} />;
+}
+
+function decoded(text: string): string {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text;
+  }
+}
+
+/** Addresses are written `/#/alerts`; somebody who types `/alerts` means the same. */
+function adoptPath(): void {
+  const page = window.location.pathname.split("/").at(-1) ?? "";
+  if (page !== "" && page !== "index.html" && window.location.hash === "") {
+    window.history.replaceState(null, "", `./#/${page}`);
+    window.dispatchEvent(new PopStateEvent("popstate"));
+  }
+}
+
+startTheme();
+adoptPath();
+const host = document.getElementById("app");
+if (host) {
+  render(
+    <Shell>
+      <Route />
+    </Shell>,
+    host,
+  );
+}
