@@ -259,7 +259,9 @@ class Request:
             # Cancelled while the answer was on its way: the client went, or the server stops.
             span.attributes["error.type"] = "cancelled"
         elif not self._done:
-            span.attributes["error.type"] = "client_disconnect"
+            missing = self._status is None and error is None
+            kind = "incomplete_response" if missing else "client_disconnect"
+            span.attributes["error.type"] = kind
 
     def _log(self) -> None:
         span = self._span
