@@ -1,4 +1,4 @@
-"""OTLP over HTTP: traces and logs in, answered once they are committed.
+"""OTLP over HTTP: traces, logs and metrics in, answered once they are committed.
 
 Source: OTLP specification 1.11 (opentelemetry-proto, docs/specification.md).
 """
@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+from collections import Counter
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 from anyio import to_thread
 from google.protobuf.json_format import MessageToJson
@@ -17,6 +18,10 @@ from google.rpc.status_pb2 import Status
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import (
     ExportLogsServiceRequest,
     ExportLogsServiceResponse,
+)
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
+    ExportMetricsServiceRequest,
+    ExportMetricsServiceResponse,
 )
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
     ExportTraceServiceRequest,
@@ -35,7 +40,8 @@ from watchkeeper.errors import (
     StoreError,
 )
 from watchkeeper.server.otlp.body import inflate, parse_json, parse_protobuf
-from watchkeeper.server.otlp.decode import log_rows, span_rows
+from watchkeeper.server.otlp.decode import NO_ID, NOT_NOW, log_rows, span_rows
+from watchkeeper.server.otlp.metrics import sample_rows
 from watchkeeper.server.selfmetrics import ServerMetrics
 from watchkeeper.server.store.rows import Batch
 from watchkeeper.server.store.store import Store
@@ -44,87 +50,167 @@ from watchkeeper.vocabulary.limits import limit
 __all__ = ["routes"]
 
 _PROTOBUF, _JSON = "application/x-protobuf", "application/json"
-_INVALID_ARGUMENT, _RESOURCE_EXHAUSTED, _UNAVAILABLE, _INTERNAL = 3, 8, 14, 13
+_INVALID_ARGUMENT, _RESOURCE_EXHAUSTED, _UNIMPLEMENTED, _UNAVAILABLE = 3, 8, 12, 14
+_REASONS = {NO_ID: "invalid_id", NOT_NOW: "out_of_window"}
 
-Decode = Callable[[bytes, bool], tuple[Batch, Message]]
+_BODY_S_MAX = 60.0
+_METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
+
+Decode = Callable[[Message], tuple[Batch, "Counter[str]"]]
+
+
+class _Signal(NamedTuple):
+    """What differs between the three signals."""
+
+    name: str
+    request: type[Message]
+    response: type[Message]
+    rejected: str
+    """The field of ``partial_success`` that counts what was refused."""
+    decode: Decode
 
 
 def routes(store: Store, metrics: ServerMetrics, clock: Clock) -> list[Route]:
-    """Return ``/v1/traces`` and ``/v1/logs``; other methods than POST are answered 405."""
+    """Return ``/v1/traces``, ``/v1/logs`` and ``/v1/metrics``.
 
-    def traces(body: bytes, as_json: bool) -> tuple[Batch, Message]:  # noqa: FBT001 - one of two forms
-        request = (parse_json if as_json else parse_protobuf)(body, ExportTraceServiceRequest)
-        spans, refused = span_rows(request)
-        answer = ExportTraceServiceResponse()
-        if refused:
-            metrics.count("watchkeeper.server.refused", "traces", "invalid_id", by=refused)
-            answer.partial_success.rejected_spans = refused
-            answer.partial_success.error_message = (
-                f"{refused} spans have no valid trace id (16 bytes) and span id (8 bytes)"
-            )
-        return Batch(spans=spans), answer
+    Every refusal has a google.rpc.Status body in the request's encoding. A batch is answered 200
+    once it is committed.
+    """
 
-    def logs(body: bytes, as_json: bool) -> tuple[Batch, Message]:  # noqa: FBT001 - likewise
-        request = (parse_json if as_json else parse_protobuf)(body, ExportLogsServiceRequest)
-        return Batch(logs=log_rows(request, clock.now_ns())), ExportLogsServiceResponse()
+    def traces(request: Any) -> tuple[Batch, Counter[str]]:
+        spans, refused = span_rows(request, store.window_ns())
+        return Batch(spans=spans), refused
 
+    def logs(request: Any) -> tuple[Batch, Counter[str]]:
+        records, refused = log_rows(request, clock.now_ns(), store.window_ns())
+        return Batch(logs=records), refused
+
+    def points(request: Any) -> tuple[Batch, Counter[str]]:
+        found = sample_rows(request, store.window_ns())
+        families = list(found.families.values())
+        batch = Batch(samples=found.samples, exemplars=found.exemplars, families=families)
+        return batch, found.refused
+
+    signals = (
+        _Signal("traces", ExportTraceServiceRequest, ExportTraceServiceResponse,
+                "rejected_spans", traces),
+        _Signal("logs", ExportLogsServiceRequest, ExportLogsServiceResponse,
+                "rejected_log_records", logs),
+        _Signal("metrics", ExportMetricsServiceRequest, ExportMetricsServiceResponse,
+                "rejected_data_points", points),
+    )  # fmt: skip
+    intake = _Intake(store, metrics)
     return [
-        Route("/v1/traces", _handler(store, metrics, "traces", traces), methods=["POST"]),
-        Route("/v1/logs", _handler(store, metrics, "logs", logs), methods=["POST"]),
+        Route(f"/v1/{signal.name}", intake.handler(signal), methods=_METHODS) for signal in signals
     ]
 
 
-def _handler(
-    store: Store, metrics: ServerMetrics, signal: str, decode: Decode
-) -> Callable[[Request], Awaitable[Response]]:
-    async def handle(request: Request) -> Response:
-        kind = request.headers.get("content-type", "").split(";")[0].strip().lower()
-        if kind not in (_PROTOBUF, _JSON):
-            metrics.count("watchkeeper.server.refused", signal, "content_type")
-            return _error(415, _INVALID_ARGUMENT, _PROTOBUF,
-                f"unknown Content-Type: got {kind[:60]!r}. Accepted: {_PROTOBUF}, {_JSON}. "
-                "Next: set the header.")  # fmt: skip
+class _Intake:
+    """Reads, decodes and stores requests within a budget of bytes in flight."""
+
+    def __init__(self, store: Store, metrics: ServerMetrics) -> None:
+        self._store = store
+        self._metrics = metrics
+        self._in_flight = 0
+
+    def handler(self, signal: _Signal) -> Callable[[Request], Awaitable[Response]]:
+        """Return the handler of one signal."""
+
+        async def handle(request: Request) -> Response:
+            kind = request.headers.get("content-type", "").split(";")[0].strip().lower()
+            if request.method != "POST":
+                answer = _error(405, _UNIMPLEMENTED, kind, "Accepted: POST. Next: use POST.")
+                answer.headers["Allow"] = "POST"
+                return answer
+            if kind not in (_PROTOBUF, _JSON):
+                self._metrics.count("watchkeeper.server.refused", signal.name, "content_type")
+                return _error(415, _INVALID_ARGUMENT, _PROTOBUF,
+                    f"unknown Content-Type: got {kind[:60]!r}. Accepted: {_PROTOBUF}, {_JSON}. "
+                    "Next: set the header.")  # fmt: skip
+            try:
+                message = await self._take(request, signal, kind)
+            except ClientDisconnect:
+                return Response(status_code=499)
+            except TimeoutError:
+                return _error(408, _UNAVAILABLE, kind, "the body did not arrive in time")
+            except IngestError as error:
+                return _refuse(error, self._metrics, signal.name, kind)
+            except StoreError as error:
+                return _error(503, _UNAVAILABLE, kind, str(error), retry_after_s=1.0)
+            return _message(200, message, kind)
+
+        return handle
+
+    async def _take(self, request: Request, signal: _Signal, kind: str) -> Message:
+        """Return the answer to a request once its rows are committed."""
+        most = limit("request_body_bytes_max")
+        encoding = request.headers.get("content-encoding", "").strip().lower()
+        held = 0
+        chunks = []
         try:
-            body = await _read(request)
-            answer = await _take(store, body, kind == _JSON, decode)
-        except ClientDisconnect:
-            return Response(status_code=499)
-        except IngestError as error:
-            return _refuse(error, metrics, signal, kind)
-        except StoreError as error:
-            return _error(503, _UNAVAILABLE, kind, str(error), retry_after_s=1.0)
-        return _message(200, answer, kind)
-
-    return handle
-
-
-async def _read(request: Request) -> bytes:
-    """Return the inflated body; stops reading at the limit."""
-    most = limit("request_body_bytes_max")
-    chunks, size = [], 0
-    async for chunk in request.stream():
-        size += len(chunk)
-        if size > most:
-            raise PayloadTooLargeError(
-                f"request too large: got more than {most} bytes. "
-                f"Accepted: up to {most} (request_body_bytes_max). Next: send smaller batches."
+            async with asyncio.timeout(_BODY_S_MAX):
+                async for chunk in request.stream():
+                    self._reserve(len(chunk))
+                    held += len(chunk)
+                    if held > most:
+                        raise _too_large(most)
+                    chunks.append(chunk)
+            body = b"".join(chunks)
+            batch, refused = await to_thread.run_sync(
+                _decode, signal, body, encoding, kind == _JSON
             )
-        chunks.append(chunk)
-    encoding = request.headers.get("content-encoding", "").strip().lower()
-    return inflate(b"".join(chunks), encoding, most)
+        finally:
+            self._in_flight -= held
+        for reason, number in refused.items():
+            self._metrics.count(
+                "watchkeeper.server.refused", signal.name, _REASONS.get(reason, "unsupported"),
+                by=number,
+            )  # fmt: skip
+        if batch.spans or batch.logs or batch.samples:
+            await asyncio.wrap_future(self._store.ingest(batch))
+        return _answer(signal, refused)
+
+    def _reserve(self, size: int) -> None:
+        most = limit("ingest_queue_bytes_max")
+        if self._in_flight + size > most:
+            raise OverloadError(
+                f"too many requests at once: got {self._in_flight + size} bytes in flight. "
+                f"Accepted: {most} (ingest_queue_bytes_max). Next: send again later."
+            )
+        self._in_flight += size
 
 
-async def _take(store: Store, body: bytes, as_json: bool, decode: Decode) -> Message:  # noqa: FBT001 - see above
-    def work() -> tuple[Batch, Message]:
-        batch, answer = decode(body, as_json)
-        batch.digest = hashlib.blake2b(body, digest_size=16).digest()
-        batch.size_bytes = 2 * len(body)
-        return batch, answer
+def _decode(
+    signal: _Signal,
+    body: bytes,
+    encoding: str,
+    as_json: bool,  # noqa: FBT001 - one of two forms
+) -> tuple[Batch, Counter[str]]:
+    """Return the batch of a request and what was refused; runs in a thread."""
+    plain = inflate(body, encoding, limit("request_body_bytes_max"))
+    request = (parse_json if as_json else parse_protobuf)(plain, signal.request)
+    batch, refused = signal.decode(request)
+    batch.digest = hashlib.blake2b(plain, digest_size=16).digest()
+    batch.size_bytes = 3 * len(plain)
+    return batch, refused
 
-    batch, answer = await to_thread.run_sync(work)
-    if batch.spans or batch.logs:
-        await asyncio.wrap_future(store.ingest(batch))
-    return answer
+
+def _answer(signal: _Signal, refused: Counter[str]) -> Message:
+    """Return the response message; ``partial_success`` stays unset if nothing was refused."""
+    answer: Any = signal.response()
+    if refused.total():
+        setattr(answer.partial_success, signal.rejected, refused.total())
+        reasons = "; ".join(f"{number} because {reason}" for reason, number in refused.items())
+        answer.partial_success.error_message = f"refused: {reasons}"
+    message: Message = answer
+    return message
+
+
+def _too_large(most: int) -> PayloadTooLargeError:
+    return PayloadTooLargeError(
+        f"request too large: got more than {most} bytes. "
+        f"Accepted: up to {most} (request_body_bytes_max). Next: send smaller batches."
+    )
 
 
 def _refuse(error: IngestError, metrics: ServerMetrics, signal: str, kind: str) -> Response:
@@ -154,4 +240,5 @@ def _message(
         if kind == _JSON
         else message.SerializeToString()
     )
-    return Response(body, status_code=status, media_type=kind, headers=headers)
+    shown = kind if kind == _JSON else _PROTOBUF
+    return Response(body, status_code=status, media_type=shown, headers=headers)

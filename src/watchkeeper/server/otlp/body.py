@@ -11,6 +11,7 @@ import zlib
 from typing import Any, TypeVar
 
 import orjson
+import pyarrow as pa
 from google.protobuf.json_format import ParseDict, ParseError
 from google.protobuf.message import DecodeError, Message
 
@@ -22,6 +23,7 @@ __all__ = ["inflate", "parse_json", "parse_protobuf"]
 M = TypeVar("M", bound=Message)
 
 _IDS = {"traceId", "spanId", "parentSpanId"}
+_ENUMS = {"kind", "severityNumber", "code", "aggregationTemporality"}
 
 
 def inflate(body: bytes, encoding: str, most: int) -> bytes:
@@ -29,7 +31,7 @@ def inflate(body: bytes, encoding: str, most: int) -> bytes:
 
     Args:
         body: As it came.
-        encoding: ``Content-Encoding``: empty, ``identity``, ``gzip`` or ``deflate``.
+        encoding: ``Content-Encoding``: empty, ``identity``, ``gzip``, ``deflate`` or ``zstd``.
         most: Bytes that the result may have; inflation stops there.
 
     Raises:
@@ -39,23 +41,13 @@ def inflate(body: bytes, encoding: str, most: int) -> bytes:
     if encoding in ("", "identity"):
         result = body
     elif encoding in ("gzip", "deflate"):
-        decoder = zlib.decompressobj(wbits=47)  # gzip or zlib, told by the header
-        try:
-            result = decoder.decompress(body, most + 1)
-        except zlib.error as error:
-            raise PayloadError(
-                f"body does not decompress: got {error}. Accepted: {encoding} data. "
-                "Next: check Content-Encoding."
-            ) from None
-        if not decoder.eof and len(result) <= most:
-            raise PayloadError(
-                f"compressed body ends too early: got {len(body)} bytes. "
-                f"Accepted: whole {encoding} data. Next: send the body whole."
-            )
+        result = _zlib(body, encoding, most)
+    elif encoding == "zstd":
+        result = _zstd(body, most)
     else:
         raise PayloadError(
-            f"unknown Content-Encoding: got {encoding[:40]!r}. Accepted: gzip, deflate, identity. "
-            "Next: compress with gzip."
+            f"unknown Content-Encoding: got {encoding[:40]!r}. "
+            "Accepted: gzip, deflate, zstd, identity. Next: compress with gzip."
         )
     if len(result) > most:
         raise PayloadTooLargeError(
@@ -63,6 +55,41 @@ def inflate(body: bytes, encoding: str, most: int) -> bytes:
             f"Accepted: up to {most} (request_body_bytes_max). Next: send smaller batches."
         )
     return result
+
+
+def _zlib(body: bytes, encoding: str, most: int) -> bytes:
+    parts: list[bytes] = []
+    size = 0
+    rest = body
+    while rest and size <= most:  # gzip allows several members, one after the other
+        decoder = zlib.decompressobj(wbits=47)  # gzip or zlib, told by the header
+        try:
+            parts.append(decoder.decompress(rest, most + 1 - size))
+        except zlib.error as error:
+            raise _damaged(encoding, str(error)) from None
+        size += len(parts[-1])
+        if not decoder.eof:
+            if size <= most:
+                raise _damaged(encoding, "the data ends too early")
+            break
+        rest = decoder.unused_data if encoding == "gzip" else b""
+    return b"".join(parts)
+
+
+def _zstd(body: bytes, most: int) -> bytes:
+    try:
+        with pa.CompressedInputStream(pa.BufferReader(body), "zstd") as stream:
+            found: bytes = stream.read(most + 1)
+    except (OSError, pa.ArrowException) as error:
+        raise _damaged("zstd", str(error)) from None
+    return found
+
+
+def _damaged(encoding: str, reason: str) -> PayloadError:
+    return PayloadError(
+        f"body does not decompress: got {reason[:120]}. Accepted: whole {encoding} data. "
+        "Next: check Content-Encoding."
+    )
 
 
 def parse_protobuf(body: bytes, message: type[M]) -> M:
@@ -110,7 +137,7 @@ def _ids_to_base64(node: Any, depth: int) -> None:
         for key, value in node.items():
             if key in _IDS and isinstance(value, str):
                 node[key] = base64.b64encode(bytes.fromhex(value)).decode()
-            elif key in ("kind", "severityNumber", "code") and isinstance(value, str):
+            elif key in _ENUMS and isinstance(value, str):
                 raise ValueError(f"{key} must be a number, not {value[:40]!r}")
             elif isinstance(value, (dict, list)):
                 _ids_to_base64(value, depth + 1)

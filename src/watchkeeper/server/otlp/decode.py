@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from typing import Any
 
@@ -21,7 +22,7 @@ from watchkeeper.server.otlp.values import (
 )
 from watchkeeper.server.store.rows import LogRow, SpanRow
 
-__all__ = ["log_rows", "span_rows"]
+__all__ = ["NOT_NOW", "NO_ID", "log_rows", "span_rows"]
 
 _TIME_NS_MAX = 2**63 - 1
 
@@ -38,13 +39,24 @@ def _pairs(source: Iterable[Any]) -> dict[str, Any]:
     return {pair.key: plain(pair.value) for pair in source}
 
 
-def span_rows(request: ExportTraceServiceRequest) -> tuple[list[SpanRow], int]:
-    """Return the spans of a request, and how many were refused for want of valid ids.
+NO_ID = "no valid trace id (16 bytes) and span id (8 bytes)"
+NOT_NOW = "the time is too old or lies in the future"
+
+
+def span_rows(
+    request: ExportTraceServiceRequest, window_ns: tuple[int, int]
+) -> tuple[list[SpanRow], Counter[str]]:
+    """Return the spans of a request, and how many were refused by reason.
 
     A span that ends before it starts is kept with its end set to its start.
+
+    Args:
+        request: The decoded request.
+        window_ns: Oldest and newest start that is accepted, Unix nanoseconds.
     """
     rows: list[SpanRow] = []
-    refused = 0
+    refused: Counter[str] = Counter()
+    oldest, newest = window_ns
     for group in request.resource_spans:
         resource = resource_text(group.resource, group.schema_url)
         service = service_of(group.resource)
@@ -52,7 +64,10 @@ def span_rows(request: ExportTraceServiceRequest) -> tuple[list[SpanRow], int]:
             scope = scope_text(scoped.scope, scoped.schema_url)
             for span in scoped.spans:
                 if _id(span.trace_id, 16) is None or _id(span.span_id, 8) is None:
-                    refused += 1
+                    refused[NO_ID] += 1
+                    continue
+                if not oldest <= span.start_time_unix_nano <= newest:
+                    refused[NOT_NOW] += 1
                     continue
                 rows.append(_span(span, service, resource, scope))
     return rows, refused
@@ -67,10 +82,10 @@ def _span(span: Span, service: str, resource: str, scope: str) -> SpanRow:
         span.trace_state,
         span.flags,
         span.name,
-        span.kind,
+        span.kind if 0 <= span.kind <= 5 else 0,
         start_ns,
         max(start_ns, _time(span.end_time_unix_nano)),
-        span.status.code,
+        span.status.code if 0 <= span.status.code <= 2 else 0,
         span.status.message,
         service,
         attributes(span.attributes),
@@ -112,12 +127,15 @@ def _links(span: Span) -> str:
     ).decode()
 
 
-def log_rows(request: ExportLogsServiceRequest, now_ns: int) -> list[LogRow]:
-    """Return the log records of a request.
+def log_rows(
+    request: ExportLogsServiceRequest, now_ns: int, window_ns: tuple[int, int]
+) -> tuple[list[LogRow], Counter[str]]:
+    """Return the log records of a request, and how many were refused by reason.
 
     Args:
         request: The decoded request.
         now_ns: Unix nanoseconds; the time of records that have none.
+        window_ns: Oldest and newest time that is accepted, Unix nanoseconds.
     """
     rows: list[LogRow] = []
     for group in request.resource_logs:
@@ -126,7 +144,10 @@ def log_rows(request: ExportLogsServiceRequest, now_ns: int) -> list[LogRow]:
         for scoped in group.scope_logs:
             scope = scope_text(scoped.scope, scoped.schema_url)
             rows += [_record(r, now_ns, service, resource, scope) for r in scoped.log_records]
-    return rows
+    oldest, newest = window_ns
+    timely = [row for row in rows if oldest <= row.time_ns <= newest]
+    refused = len(rows) - len(timely)
+    return timely, Counter({NOT_NOW: refused} if refused else {})
 
 
 def _record(record: LogRecord, now_ns: int, service: str, resource: str, scope: str) -> LogRow:

@@ -13,7 +13,15 @@ from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 from watchkeeper.errors import PayloadError
 from watchkeeper.vocabulary.limits import limit
 
-__all__ = ["attributes", "body_text", "plain", "resource_text", "scope_text", "service_of"]
+__all__ = [
+    "attributes",
+    "body_text",
+    "label_text",
+    "plain",
+    "resource_text",
+    "scope_text",
+    "service_of",
+]
 
 _DEPTH_MAX = limit("nesting_depth_max")
 
@@ -70,6 +78,14 @@ def body_text(body: AnyValue) -> tuple[str, bool]:
 
 def _text(value: object) -> str:
     return _dump(value).strip('"')
+
+
+def label_text(value: AnyValue) -> str:
+    """Return a value as the text of a Prometheus label; structured values as JSON."""
+    found = plain(value)
+    if isinstance(found, str):
+        return found
+    return "" if found is None else _dump(found)
 
 
 def service_of(resource: Resource) -> str:

@@ -133,13 +133,15 @@ class Writer:
                 group: list[_Pending] = []
                 size = 0
                 while self._queue and (not group or size < _GROUP_BYTES_MAX):
-                    group.append(self._queue.popleft())
-                    size += group[-1].size
+                    pending = self._queue.popleft()
+                    size += pending.size
+                    if pending.future.set_running_or_notify_cancel():
+                        group.append(pending)
                 calls, self._calls = self._calls, deque()
             if group:
                 self._commit(group)
-                with self._wake:
-                    self._bytes -= size
+            with self._wake:
+                self._bytes -= size
             for work, future in calls:
                 try:
                     work()
@@ -164,8 +166,6 @@ class Writer:
             failed = {id(pending): wrapped for pending in group}
         for pending in group:
             error_of = failed.get(id(pending))
-            if pending.future.cancelled():
-                continue
             if error_of is None:
                 pending.future.set_result(None)
             else:
