@@ -190,11 +190,18 @@ def target_down(for_: str = "2m") -> AlertRule:
 
 
 def telemetry_dropped(window: str = "10m", for_: str = "0s") -> AlertRule:
-    """Return the alert on telemetry that was lost."""
+    """Return the alert on telemetry that was lost.
+
+    The second half sees a counter that appeared with its first loss, which has no increase yet.
+    """
     dropped = series("watchkeeper.telemetry.dropped")
+    by = "sum by (job, signal, reason)"
     return AlertRule(
         name="TelemetryDropped",
-        expr=f"sum by (job, signal, reason) (increase({dropped}[{window}])) > 0",
+        expr=(
+            f"{by} (increase({dropped}[{window}])) > 0 "
+            f"or {by} ({dropped} unless {dropped} offset {window}) > 0"
+        ),
         severity="ticket",
         for_=for_,
         summary="{{ $labels.job }} loses {{ $labels.signal }}: {{ $labels.reason }}",

@@ -18,6 +18,20 @@ _VALUE, _SINCE = "__value__", "__since_ms__"
 """Kept among the annotations; alerts cannot have annotations of these names shown."""
 
 
+_INSERT = (
+    "INSERT INTO notifications (id, dedup_key, rule, labels, annotations, status, receiver,"
+    " created_ms, attempts, next_attempt_ms, sent_ms, outcome, answer)"
+    " SELECT id, dedup_key, rule, labels, annotations, status, receiver, created_ms,"
+    " 0, created_ms, NULL, 'pending', '' FROM (SELECT unnest(?::VARCHAR[]) AS id,"
+    " unnest(?::VARCHAR[]) AS dedup_key, unnest(?::VARCHAR[]) AS rule,"
+    " unnest(?::VARCHAR[]) AS labels, unnest(?::VARCHAR[]) AS annotations,"
+    " unnest(?::VARCHAR[]) AS status, unnest(?::VARCHAR[]) AS receiver,"
+    " unnest(?::BIGINT[]) AS created_ms) AS new"
+    " WHERE id NOT IN (SELECT id FROM notifications)"
+)
+"""Takes one list for each column."""
+
+
 @dataclass(frozen=True, slots=True)
 class Entry:
     """One notification that is still to be delivered."""
@@ -63,14 +77,8 @@ def insert(
         if dict(event.alert.labels).get("severity") != "none"
         for receiver in receivers
     ]
-    for row in rows:
-        cursor.execute(
-            "INSERT INTO notifications (id, dedup_key, rule, labels, annotations, status, receiver,"
-            " created_ms, attempts, next_attempt_ms, sent_ms, outcome, answer)"
-            " SELECT ?, ?, ?, ?, ?, ?, ?, ?, 0, ?, NULL, 'pending', ''"
-            " WHERE NOT EXISTS (SELECT 1 FROM notifications WHERE id = ?)",
-            [*row, row[0]],
-        )
+    if rows:
+        cursor.execute(_INSERT, [list(column) for column in zip(*rows, strict=True)])
     return len(rows)
 
 
@@ -90,7 +98,6 @@ def _row(event: AlertEvent, receiver: str, now_ms: int) -> list[object]:
         json.dumps(annotations, ensure_ascii=False),
         status,
         receiver,
-        now_ms,
         now_ms,
     ]
 
@@ -114,19 +121,16 @@ def outstanding(cursor: Cursor) -> list[Entry]:
 
 def settle(cursor: Cursor, ids: Sequence[str], verdict: Verdict) -> None:
     """Record what became of the notifications *ids*."""
-    cursor.executemany(
+    cursor.execute(
         "UPDATE notifications SET attempts = ?, next_attempt_ms = ?, sent_ms = ?, outcome = ?,"
-        " answer = ? WHERE id = ?",
+        " answer = ? WHERE id IN (SELECT unnest(?::VARCHAR[]))",
         [
-            [
-                verdict.attempts,
-                verdict.next_attempt_ms,
-                verdict.sent_ms,
-                verdict.outcome,
-                verdict.answer,
-                each,
-            ]
-            for each in ids
+            verdict.attempts,
+            verdict.next_attempt_ms,
+            verdict.sent_ms,
+            verdict.outcome,
+            verdict.answer,
+            list(ids),
         ],
     )
 

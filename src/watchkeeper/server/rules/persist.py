@@ -20,10 +20,6 @@ class Cursor(Protocol):
         """Run one statement."""
         ...
 
-    def executemany(self, query: str, parameters: object = None, /) -> Any:
-        """Run one statement for each row."""
-        ...
-
 
 class StateStore(Protocol):
     """Where state rows live."""
@@ -52,7 +48,12 @@ _COLUMNS = (
     "resolved_at_ms, last_eval_ms"
 )
 _SELECT = f"SELECT {_COLUMNS} FROM alert_states"  # noqa: S608 - both are constants
-_INSERT = f"INSERT INTO alert_states ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"  # noqa: S608 - likewise
+_INSERT = (
+    f"INSERT INTO alert_states ({_COLUMNS}) SELECT unnest(?::VARCHAR[]), unnest(?::VARCHAR[]),"
+    " unnest(?::VARCHAR[]), unnest(?::VARCHAR[]), unnest(?::VARCHAR[]), unnest(?::DOUBLE[]),"
+    " unnest(?::BIGINT[]), unnest(?::BIGINT[]), unnest(?::BIGINT[]), unnest(?::BIGINT[])"
+)
+"""Takes one list for each column: thousands of rows at once, many times faster than one by one."""
 
 
 def load_alerts(cursor: Cursor) -> list[StoredAlert]:
@@ -90,7 +91,7 @@ def save_group(
         for alert in alerts.values()
     ]
     if rows:
-        cursor.executemany(_INSERT, rows)
+        cursor.execute(_INSERT, [list(column) for column in zip(*rows, strict=True)])
 
 
 def _row(group: str, rule: str, alert: Alert, evaluated_ms: int) -> list[object]:
