@@ -23,7 +23,7 @@ def instrument(host: Host) -> Callable[[], None]:
     Returns:
         A function that undoes it.
     """
-    from fastapi import FastAPI
+    from fastapi.applications import FastAPI
 
     application: Any = FastAPI
     return wrap_call(application, Server(host))

@@ -35,7 +35,7 @@ _OURS = "watchkeeper.instrument.integrations."
 TABLE: tuple[Integration, ...] = (
     Integration("starlette", "starlette.applications", f"{_OURS}starlette"),
     Integration("fastapi", "fastapi.applications", f"{_OURS}fastapi"),
-    Integration("sqlalchemy", "sqlalchemy.engine", f"{_OURS}sqlalchemy"),
+    Integration("sqlalchemy", "sqlalchemy", f"{_OURS}sqlalchemy"),
     Integration("huey", "huey.api", f"{_OURS}huey"),
     Integration("httpx", "httpx", f"{_OURS}httpx"),
     Integration("httpx2", "httpx2", f"{_OURS}httpx2"),
