@@ -25,12 +25,16 @@ _faults = FaultSwitch()
 log = watchkeeper.get_logger(__name__)
 
 
+class StaleCacheError(RuntimeError):
+    """What the ``errors`` fault raises."""
+
+
 async def disturb() -> None:
     """Fail or dawdle as the fault switches say."""
     if _faults.strength("slowness") > 0:
         await asyncio.sleep(1.0)
     if random.random() < _faults.strength("errors"):
-        raise RuntimeError("the recommendation cache returned a negative age")
+        raise StaleCacheError("the recommendation cache returned a negative age")
 
 
 @asynccontextmanager
@@ -55,6 +59,13 @@ def build() -> FastAPI:
     async def database_down(_request: Request, error: OperationalError) -> JSONResponse:
         log.error("the database refused", error=str(error.orig))
         return JSONResponse({"detail": "the database is not available"}, status_code=503)
+
+    # Handled here, as uvicorn closes the connection under an exception that nobody handled, and
+    # other requests of that client would then go unanswered.
+    @app.exception_handler(StaleCacheError)
+    async def stale_cache(_request: Request, error: StaleCacheError) -> JSONResponse:
+        log.error("the request failed", exc_info=error)
+        return JSONResponse({"detail": "something went wrong on our side"}, status_code=500)
 
     @app.get("/healthz")
     async def healthz() -> dict[str, str]:

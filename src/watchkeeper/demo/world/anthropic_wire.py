@@ -79,7 +79,11 @@ async def _events(thought: Thought, message: dict[str, Any]) -> AsyncIterator[by
     start = {**message, "content": [], "stop_reason": None}
     start["usage"] = {**message["usage"], "output_tokens": 1}
     yield event("message_start", message=start)
-    yield event("content_block_start", index=0, content_block={"type": "text", "text": ""})
+    block = {**message["content"][0], **({"input": {}} if thought.tool else {"text": ""})}
+    yield event("content_block_start", index=0, content_block=block)
+    if thought.tool is not None:
+        piece = {"type": "input_json_delta", "partial_json": json.dumps(thought.tool[1])}
+        yield event("content_block_delta", index=0, delta=piece)
     words = thought.text.split()
     pause = (thought.total_s - thought.first_chunk_s) / max(1, len(words) // 8)
     for at in range(0, len(words), 8):
@@ -89,7 +93,7 @@ async def _events(thought: Thought, message: dict[str, Any]) -> AsyncIterator[by
     yield event("content_block_stop", index=0)
     yield event(
         "message_delta",
-        delta={"stop_reason": "end_turn", "stop_sequence": None},
+        delta={"stop_reason": message["stop_reason"], "stop_sequence": None},
         usage={"output_tokens": thought.output_tokens},
     )
     yield event("message_stop")

@@ -125,10 +125,16 @@ async def _chunks(
     words = thought.text.split()
     pause = (thought.total_s - thought.first_chunk_s) / max(1, len(words) // 8)
     for start in range(0, len(words), 8):
-        delta = {"role": "assistant", "content": " ".join(words[start : start + 8]) + " "}
+        text = " ".join(words[start : start + 8]) + " "
+        delta: dict[str, Any] = {"role": "assistant", "content": text}
         yield event(choices=[{"index": 0, "delta": delta, "finish_reason": None}])
         await asyncio.sleep(pause)
-    yield event(choices=[{"index": 0, "delta": {}, "finish_reason": "stop"}])
+    if thought.tool is not None:
+        call = {"index": 0, **_content(thought)["tool_calls"][0]}
+        delta = {"role": "assistant", "content": None, "tool_calls": [call]}
+        yield event(choices=[{"index": 0, "delta": delta, "finish_reason": None}])
+    reason = "tool_calls" if thought.tool else "stop"
+    yield event(choices=[{"index": 0, "delta": {}, "finish_reason": reason}])
     if usage:
         yield event(choices=[], usage=_usage(thought))
     yield b"data: [DONE]\n\n"

@@ -1,0 +1,95 @@
+"""AgentDesk as a person outside sees it: its real processes, on free ports, without traffic."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from watchkeeper.demo.control import Faults
+from watchkeeper.demo.plan import DemoSettings, processes
+from watchkeeper.testing.processes import ProcessSpec, Supervisor
+
+PASSWORD = "a long enough one"
+NOBODY_LISTENS = "http://127.0.0.1:9"
+
+
+def free_port() -> int:
+    """Return a port of 127.0.0.1 that nobody uses right now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def needed(thing: str) -> None:
+    """Skip because *thing* is not installed; fail instead where everything must be."""
+    if os.environ.get("CI") == "true":
+        pytest.fail(f"{thing} is not installed; tests/debian.sh installs it")
+    pytest.skip(f"{thing} is not installed")
+
+
+class Desk:
+    """A running AgentDesk."""
+
+    def __init__(self, settings: DemoSettings, supervisor: Supervisor) -> None:
+        self.settings = settings
+        self.supervisor = supervisor
+        self.faults = Faults(settings)
+        self.api = httpx.Client(base_url=settings.app_url, timeout=20.0)
+        self._people = 0
+
+    def person(self, tenant: str = "acme") -> dict[str, str]:
+        """Register a new person and return the headers that identify them."""
+        self._people += 1
+        body = {"name": f"{tenant}-{self._people}", "password": PASSWORD, "tenant": tenant}
+        answer = self.api.post("/register", json=body)
+        assert answer.status_code == 201, answer.text
+        return {"Authorization": f"Bearer {answer.json()['token']}"}
+
+    def document(self, number: int, person: Mapping[str, str]) -> dict[str, Any]:
+        """Return a document as its tenant sees it."""
+        found: dict[str, Any] = self.api.get(f"/documents/{number}", headers=dict(person)).json()
+        return found
+
+
+@contextmanager
+def running(
+    base: Path, *, without: tuple[str, ...] = ("traffic",), env: Mapping[str, str] | None = None
+) -> Iterator[Desk]:
+    """Start AgentDesk below *base* as its plan says, but for the processes in *without*."""
+    targets = base / "targets"
+    targets.mkdir(parents=True)
+    settings = DemoSettings(
+        base_dir=base,
+        endpoint=NOBODY_LISTENS,
+        targets_dir=targets,
+        app_port=free_port(),
+        world_port=free_port(),
+        traffic_port=free_port(),
+        speed=20.0,
+    )
+    with Supervisor(base / "logs") as supervisor:
+        desk = Desk(settings, supervisor)
+        for planned in processes(settings):
+            if planned.name in without:
+                continue
+            supervisor.start(
+                ProcessSpec(
+                    planned.name,
+                    planned.argv,
+                    {**planned.env, **(env or {})},
+                    planned.ready_url,
+                )
+            )
+            supervisor.wait_ready(planned.name)
+        try:
+            yield desk
+        finally:
+            desk.api.close()
