@@ -86,6 +86,8 @@ class _View:
         self.span_id = context.span_id
         self.flags = int(context.trace_flags)
         self.parent = span.parent
+        self.parent_id = 0 if span.parent is None else span.parent.span_id
+        self.parent_remote = span.parent is not None and span.parent.is_remote
         self.start_ns = span.start_time
         self.end_ns = span.end_time
         self.attributes = span.attributes or {}

@@ -17,7 +17,7 @@ from starlette.routing import Mount, Route, WebSocketRoute
 from starlette.testclient import TestClient
 from starlette.websockets import WebSocket
 from tests.instrument.integrations.http import ask, drive
-from tests.instrument.rig import Rig
+from tests.instrument.rig import Rig, attached
 
 from watchkeeper.instrument import context
 from watchkeeper.instrument.integrations import AsgiMiddleware, install, starlette, uninstall
@@ -381,3 +381,12 @@ async def test_an_odd_scope_never_breaks_the_application(rig: Rig) -> None:
     answer = await drive(AsgiMiddleware(bare), scope)
     assert 204 == answer.status
     assert [] == rig.spans
+
+
+async def test_quiet_paths_write_no_access_line() -> None:
+    """Paths that the setting names are traced and counted, but not logged."""
+    with attached(access_log_exclude=("/items/1",)) as rig:
+        app = AsgiMiddleware(build())
+        await ask(app, "/items/1")
+        await ask(app, "/items/2")
+        assert (2, 1) == (len(rig.spans), len(rig.events))

@@ -59,7 +59,7 @@ class Server:
     def __init__(self, host: Host) -> None:
         self._host = host
         self._metrics_path = host.settings.metrics_path
-        self._quiet = frozenset(getattr(host.settings, "access_log_exclude", ()))
+        self._quiet = frozenset(host.settings.access_log_exclude)
         self._active = host.metrics.gauge("http.server.active_requests")
         self._active_children: dict[tuple[str, str], Gauge] = {}
 
