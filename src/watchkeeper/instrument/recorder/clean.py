@@ -16,11 +16,12 @@ from opentelemetry.util.types import AnyValue
 
 from watchkeeper.vocabulary.limits import limit
 
-__all__ = ["UNPRINTABLE", "clean_attributes", "clean_value", "safe_text"]
+__all__ = ["UNPRINTABLE", "clean_attributes", "clean_value", "plain_key", "safe_text"]
 
 UNPRINTABLE = "<unprintable>"
 """Stands for a value whose conversion to text failed."""
 
+_PLAIN = frozenset({bool, int, float})
 _DEPTH_MAX = limit("attribute_depth_max")
 _ITEMS_MAX = limit("attribute_items_max")
 
@@ -48,9 +49,11 @@ def clean_attributes(
     dropped = 0
     try:
         for key, value in attributes.items():
-            name = _clean_key(key)
+            name = key if type(key) is str else _clean_key(key)
             if not name or (len(kept) >= count_max and name not in kept):
                 dropped += 1
+            elif type(value) in _PLAIN or (type(value) is str and len(value) <= chars_max):
+                kept[name] = value
             else:
                 kept[name] = clean_value(value, chars_max)
     except Exception:  # noqa: BLE001 - a foreign mapping may fail while it is read
@@ -87,6 +90,11 @@ def clean_value(value: object, chars_max: int, depth: int = 0) -> AnyValue:
     except Exception:  # noqa: BLE001 - every line above may run foreign code
         return UNPRINTABLE
     return None
+
+
+def plain_key(key: object) -> str:
+    """Return *key* as a plain string, or "" if it is no string."""
+    return str.__str__(key) if isinstance(key, str) else ""
 
 
 def _clean_container(

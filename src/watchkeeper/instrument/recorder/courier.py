@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Protocol
 
 from watchkeeper.clock import Clock
-from watchkeeper.instrument.guard import log_once
+from watchkeeper.instrument.guard import log_once, record_failure
 from watchkeeper.instrument.recorder.exporters import Exporter, Outcome
 from watchkeeper.instrument.recorder.records import Batch, Signal
 from watchkeeper.instrument.recorder.spool import Spool, Spooled
@@ -171,6 +171,13 @@ class Courier:
             batch = self._waiting.popleft()
             self.backlog_bytes -= len(batch.body)
             self.put_away(batch, reason)
+
+    def close(self) -> None:
+        """Close the exporter's connections."""
+        try:
+            self._exporter.close()
+        except Exception as error:  # noqa: BLE001 - an exporter of the user's own may raise
+            record_failure("recorder.close", error)
 
     def put_away(self, batch: Batch, reason: str) -> None:
         """Write a batch to the spool without an attempt, or count it as lost under *reason*."""

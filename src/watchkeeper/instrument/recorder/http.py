@@ -129,21 +129,25 @@ class HttpExporter:
         """Return the body, and whether it was read to its end within time and size."""
         size_max = limit("export_response_bytes_max")
         answer = bytearray()
+        whole = False
         try:
             while len(answer) < size_max:
                 left_ns = deadline_ns - self._clock.monotonic_ns()
                 if left_ns <= 0:
-                    return bytes(answer), False
+                    break
                 if connection.sock is not None:
                     connection.sock.settimeout(left_ns / _SECOND_NS)
                 chunk = response.read1(_CHUNK)
                 if not chunk:
-                    return bytes(answer), response.isclosed()
+                    whole = response.length == 0 or bool(response.chunked and response.isclosed())
+                    break
                 answer += chunk
         except (OSError, http.client.HTTPException):
             # The status has arrived, and it alone decides.
-            return bytes(answer), False
-        return bytes(answer), False
+            whole = False
+        # At length 0 the connection would wait for one more read before the next request.
+        response.close()
+        return bytes(answer), whole
 
     def _judge(self, response: http.client.HTTPResponse, answer: bytes) -> Outcome:
         status = response.status

@@ -98,11 +98,6 @@ class Pipeline:
 
     # the application's threads
 
-    @property
-    def started(self) -> bool:
-        """Whether the worker was started."""
-        return self._worker is not None
-
     def start(self) -> None:
         """Start the worker, if that was not done yet."""
         if self._worker is not None or self._stopping:
@@ -184,6 +179,8 @@ class Pipeline:
             left_s = (deadline_ns - self._clock.monotonic_ns()) / _SECOND_NS
             worker.join(max(left_s, 0.05))
         self._result = self._put_away_rest()
+        if worker is None:
+            self.courier.close()
         return self._result
 
     def _flush_once(self, timeout_s: float) -> bool:
@@ -229,6 +226,7 @@ class Pipeline:
                 self._work()
             except Exception as error:  # noqa: BLE001 - the worker must outlive its errors
                 record_failure("recorder.worker", error)
+        self.courier.close()
 
     def _work(self) -> None:
         flushes = [self._flushes.popleft() for _ in range(len(self._flushes))]

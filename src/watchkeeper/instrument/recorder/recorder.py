@@ -231,9 +231,6 @@ class Recorder:
         self._lane.wake_at = 0
         delivered = self._pipeline.shutdown(timeout_s)
         atexit.unregister(self._at_exit)
-        if self._exporter is not None and delivered:
-            # After a hanging attempt the worker may still use the connection.
-            self._exporter.close()
         return delivered
 
     def stats(self) -> RecorderStats:

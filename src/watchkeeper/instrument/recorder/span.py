@@ -19,7 +19,12 @@ from opentelemetry.trace import (
 from opentelemetry.util.types import Attributes, AttributeValue
 
 from watchkeeper.instrument.guard import record_failure
-from watchkeeper.instrument.recorder.clean import clean_attributes, clean_value, safe_text
+from watchkeeper.instrument.recorder.clean import (
+    clean_attributes,
+    clean_value,
+    plain_key,
+    safe_text,
+)
 
 __all__ = ["EndHook", "Lane", "RecordedSpan", "Scope", "SpanEvent", "SpanLink", "SpanQueue", "Tail"]
 
@@ -291,13 +296,14 @@ class RecordedSpan(Span):
             return
         kind = type(value)
         attributes = self.attributes
-        if type(key) is str and key and (key in attributes or self._has_room()):
-            if kind is int or kind is float or kind is bool:
-                attributes[key] = value
-            else:
-                attributes[key] = clean_value(value, self.lane.chars_max)
+        if type(key) is not str:
+            key = plain_key(key)
+        if not key or (key not in attributes and len(attributes) >= self.lane.attributes_max):
+            self.dropped_attributes += 1
+        elif kind is int or kind is float or kind is bool:
+            attributes[key] = value
         else:
-            self.set_attributes({key: value})
+            attributes[key] = clean_value(value, self.lane.chars_max)
 
     def set_attributes(self, attributes: Mapping[str, AttributeValue]) -> None:
         """Set several attributes."""

@@ -1,0 +1,183 @@
+"""The HTTP exporter against a real server."""
+
+from __future__ import annotations
+
+import socket
+import threading
+
+import pytest
+from tests.instrument.recorder.collector import Answer, TickingClock, collecting
+
+from watchkeeper.clock import SystemClock
+from watchkeeper.errors import SettingError
+from watchkeeper.instrument.recorder import HttpExporter, Outcome
+
+
+def exporter_for(url: str, **more: object) -> HttpExporter:
+    """Return an exporter with the system's clock."""
+    return HttpExporter(url, clock=SystemClock(), **more)  # type: ignore[arg-type] # as the constructor's
+
+
+def test_batches_arrive_whole_over_one_connection() -> None:
+    """Both signals go to their paths, gzipped, with the headers, over a kept connection."""
+    with collecting() as collector:
+        exporter = exporter_for(f"{collector.url}/base/", headers={"Authorization": "Bearer x"})
+        assert Outcome("delivered") == exporter.export("traces", b"T" * 10_000, 1)
+        assert Outcome("delivered") == exporter.export("logs", b"L", 1)
+        exporter.close()
+        assert ["/base/v1/traces", "/base/v1/logs"] == [r.path for r in collector.requests]
+        assert [b"T" * 10_000, b"L"] == [r.body for r in collector.requests]
+        headers = collector.requests[0].headers
+        assert "application/x-protobuf" == headers["content-type"]
+        assert "gzip" == headers["content-encoding"]
+        assert "Bearer x" == headers["authorization"]
+        assert headers["user-agent"].startswith("watchkeeper/")
+        assert 1 == collector.connections
+
+
+def test_urls_by_signal_and_uncompressed_bodies() -> None:
+    """A URL given for a signal is used as it is."""
+    with collecting() as collector:
+        urls = {"traces": f"{collector.url}/x?y=1"}
+        exporter = exporter_for(collector.url, urls=urls, compress=False)
+        assert "delivered" == exporter.export("traces", b"T", 1).kind
+        exporter.close()
+        assert ("/x?y=1", b"T") == collector.requests[0][0::2]
+        assert "content-encoding" not in collector.requests[0].headers
+
+
+@pytest.mark.parametrize(
+    ("status", "kind"),
+    [
+        (200, "delivered"), (202, "delivered"), (302, "refused"), (400, "refused"),
+        (401, "refused"), (403, "refused"), (404, "refused"), (408, "refused"), (413, "refused"),
+        (429, "retry"), (500, "refused"), (501, "refused"), (502, "retry"), (503, "retry"),
+        (504, "retry"),
+    ],
+)  # fmt: skip
+def test_statuses_fall_into_the_classes_of_the_specification(status: int, kind: str) -> None:
+    """Only 429, 502, 503 and 504 may be retried."""
+    with collecting() as collector:
+        collector.script.append(Answer(status))
+        exporter = exporter_for(collector.url)
+        outcome = exporter.export("traces", b"x", 1)
+        exporter.close()
+    assert (kind, True) == (outcome.kind, outcome.reachable)
+
+
+@pytest.mark.parametrize(
+    ("value", "seconds"),
+    [
+        ("7", 7.0), ("0", 0.0), ("-5", 0.0), ("99999999999", 120.0), ("soon", None),
+        ("Tue, 14 Nov 2023 22:13:35 GMT", 15.0), ("Tue, 14 Nov 1995 22:13:35 GMT", 0.0),
+        ("Fri, 31 Dec 9999 23:59:59 GMT", 120.0),
+    ],
+)  # fmt: skip
+def test_retry_after_is_read_and_capped(value: str, seconds: float | None) -> None:
+    """Seconds and HTTP dates are honoured, absurd ones are cut, others ignored."""
+    with collecting() as collector:
+        collector.script.append(Answer(503, (("Retry-After", value),)))
+        # The epoch of this clock is 2023-11-14 22:13:20; its monotonic time stands still.
+        exporter = HttpExporter(collector.url, clock=TickingClock())
+        outcome = exporter.export("traces", b"x", 1)
+        exporter.close()
+    assert seconds == (
+        outcome.retry_after_s if outcome.retry_after_s is None else round(outcome.retry_after_s)
+    )
+
+
+@pytest.mark.parametrize(
+    ("body", "rejected"),
+    [
+        (b"", 0),
+        (b"\x0a\x00", 0),
+        (b"\x0a\x02\x08\x05", 5),
+        (b"\x0a\x07\x08\x03\x12\x03why", 3),
+        (b"\x0a\x05\x12\x03why", 0),
+        (b"garbage", 0),
+    ],
+)
+def test_partial_success_is_read(body: bytes, rejected: int) -> None:
+    """The rejected count is taken from the response; an unreadable one counts as none."""
+    with collecting() as collector:
+        collector.script.append(Answer(200, body=body))
+        exporter = exporter_for(collector.url)
+        assert Outcome("delivered", rejected=rejected) == exporter.export("traces", b"x", 9)
+        exporter.close()
+
+
+def test_an_endless_answer_is_cut() -> None:
+    """A response of more than 4 MiB is not read to its end, and its connection is closed."""
+    with collecting() as collector:
+        collector.script.append(Answer(200, body=b"\x00" * (5 * 1024 * 1024)))
+        exporter = exporter_for(collector.url)
+        assert "delivered" == exporter.export("traces", b"x", 1).kind
+        assert "delivered" == exporter.export("traces", b"x", 1).kind
+        exporter.close()
+        assert 2 == collector.connections
+
+
+def test_no_endpoint_is_a_reason_to_retry() -> None:
+    """A refused connection is retryable, and says that nobody answered."""
+    with collecting() as collector:
+        url = collector.url
+    outcome = exporter_for(url).export("traces", b"x", 1)
+    assert ("retry", False) == (outcome.kind, outcome.reachable)
+
+
+def test_a_silent_endpoint_costs_the_timeout_only() -> None:
+    """An endpoint that accepts and never answers ends the attempt at the timeout."""
+    release = threading.Event()
+    with collecting() as collector:
+        collector.script.append(Answer(wait=release))
+        exporter = exporter_for(collector.url, timeout_s=0.2)
+        outcome = exporter.export("traces", b"x", 1)
+        release.set()
+        assert "delivered" == exporter.export("traces", b"x", 1).kind
+        exporter.close()
+    assert ("retry", False) == (outcome.kind, outcome.reachable)
+
+
+@pytest.mark.parametrize("answer", [b"", b"nonsense\r\n\r\n", b"HTTP/1.1 2"])
+def test_a_broken_answer_is_a_reason_to_retry(answer: bytes) -> None:
+    """A connection that breaks in the middle of an answer leaves the batch undelivered."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def serve() -> None:
+            connection, _ = server.accept()
+            with connection:
+                connection.recv(65_536)
+                connection.sendall(answer)
+
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        exporter = exporter_for(f"http://127.0.0.1:{server.getsockname()[1]}", timeout_s=5.0)
+        outcome = exporter.export("traces", b"x", 1)
+        thread.join()
+    assert "retry" == outcome.kind
+
+
+def test_a_server_that_closed_a_kept_connection_is_tried_afresh() -> None:
+    """A restart of the endpoint between two batches costs no failed attempt."""
+    with collecting() as collector:
+        port = collector.port
+        collector.script.append(Answer(200, (("Connection", "close"),)))
+        exporter = exporter_for(collector.url)
+        assert "delivered" == exporter.export("traces", b"x", 1).kind
+        collector.script.append(Answer(200))
+        assert "delivered" == exporter.export("traces", b"x", 1).kind
+    with collecting(port) as again:
+        # Its threads of the first server may hold the connection open, so it is closed here.
+        exporter.close()
+        assert "delivered" == exporter.export("traces", b"x", 1).kind
+        exporter.close()
+        assert 1 == len(again.requests)
+
+
+@pytest.mark.parametrize(
+    "url", ["", "localhost:4318", "ftp://host", "http://", "http://u:p@host", "http://host:99999"]
+)
+def test_unusable_endpoints_are_explained(url: str) -> None:
+    """A URL that cannot be used is refused when the exporter is made."""
+    with pytest.raises(SettingError, match="endpoint"):
+        exporter_for(url)
