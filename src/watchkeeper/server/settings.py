@@ -34,6 +34,8 @@ class ServerSettings:
     """The same on OTLP's usual port; 0 is off."""
     scrape_interval_s: float = 5.0
     """Seconds between scrapes; from 0.5 to 300."""
+    scrape_targets: tuple[str, ...] = ()
+    """Further targets: ``host:port[/path][,label=value…]``."""
     rule_files: tuple[Path, ...] = ()
     """Prometheus rule files; the rules that ship, if empty."""
     eval_interval_s: float = 15.0

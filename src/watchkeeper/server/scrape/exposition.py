@@ -1,7 +1,7 @@
 """Prometheus text and OpenMetrics pages into samples, quickly.
 
 A page repeats the same series scrape after scrape, so a series' text is parsed once and then
-looked up: reading 5,000 samples again costs little more than splitting lines.
+looked up: reading a page again costs little more than splitting its lines.
 Formats: Prometheus documentation, "Exposition formats"; OpenMetrics 1.0.
 """
 
@@ -21,9 +21,9 @@ __all__ = ["Page", "PageReader"]
 _LABELS = r'\{(?:[^"{}]|"(?:[^"\\]|\\.)*")*\}'
 _LINE = re.compile(
     rf"(?P<series>[a-zA-Z_:][a-zA-Z0-9_:]*[ \t]*(?:{_LABELS})?)[ \t]*"
-    r"(?P<value>\S+)(?:[ \t]+(?P<time>-?[0-9.]+))?"
+    r"(?P<value>\S+)(?:[ \t]+(?P<time>[^\s#]\S*))?"
     rf"(?:[ \t]+#[ \t]+(?P<exemplar>{_LABELS})[ \t]+(?P<exemplar_value>\S+)"
-    r"(?:[ \t]+(?P<exemplar_time>[0-9.]+))?)?[ \t]*"
+    r"(?:[ \t]+(?P<exemplar_time>\S+))?)?[ \t]*"
 )
 _PAIR = re.compile(r'\s*([a-zA-Z_][a-zA-Z0-9_]*)\s*=\s*"((?:[^"\\]|\\.)*)"\s*(?:,|$)')
 _ESCAPES = {"\\\\": "\\", '\\"': '"', "\\n": "\n"}
@@ -50,51 +50,79 @@ class PageReader:
     def __init__(self, target_labels: Mapping[str, str]) -> None:
         self._target_labels = dict(target_labels)
         self._known: dict[str, Labels] = {}
+        self._comments: list[str] = []
+        self._families: list[Family] = []
 
-    def read(self, page: str, t_ms: int) -> Page:
+    def read(self, page: str, t_ms: int, *, openmetrics: bool = False) -> Page:
         """Parse a page.
 
         Args:
             page: The text.
             t_ms: Time of the scrape, Unix milliseconds, for samples that carry none.
+            openmetrics: Whether the page is OpenMetrics: times are seconds, and ``# EOF`` ends it.
 
         Raises:
             PayloadError: A line is not in the format; the message names it.
             PayloadError: A limit is crossed: samples, labels of a series, length of a value.
         """
+        if openmetrics and not page.endswith(("# EOF\n", "# EOF")):
+            raise PayloadError(
+                "the page ends too early: got no '# EOF'. Accepted: a whole OpenMetrics page. "
+                "Next: check what the target exposes."
+            )
         result = Page()
-        facts: dict[str, dict[str, str]] = {}
-        known, most = self._known, limit("scrape_samples_max")
-        fresh: dict[str, Labels] = {}
+        samples, known, comments = result.samples, self._known, []
         for number, line in enumerate(page.split("\n"), 1):
-            if not line or line.isspace():
+            if not line:
                 continue
             if line[0] == "#":
-                _comment(line, facts)
+                comments.append(line)
                 continue
-            match = _LINE.fullmatch(line.rstrip("\r"))
-            if match is None:
-                raise _wrong(number, line)
-            series, value, time, exemplar = match.group("series", "value", "time", "exemplar")
+            series, _, text = line.rpartition(" ")
             labels = known.get(series)
             if labels is None:
-                labels = self._labels(series, number, line)
-            fresh[series] = labels
-            at = t_ms if time is None else _time_ms(time)
-            result.samples.append(Sample(labels, at, _number(value, number, line)))
-            if exemplar is not None:
-                result.exemplars.append(self._exemplar(labels, match, at, number))
-        if len(result.samples) > most:
+                self._read_line(line, number, t_ms, openmetrics, result)
+                continue
+            try:
+                samples.append(Sample(labels, t_ms, float(text)))
+            except ValueError:
+                raise _wrong(number, line) from None
+        if len(samples) > limit("scrape_samples_max"):
             raise PayloadError(
-                f"page has too many samples: got {len(result.samples)}. Accepted: up to {most} "
-                "(scrape_samples_max). Next: expose fewer series."
+                f"page has too many samples: got {len(samples)}. "
+                f"Accepted: up to {limit('scrape_samples_max')} (scrape_samples_max). "
+                "Next: expose fewer series."
             )
-        self._known = fresh
-        result.families = [
-            Family(name, f.get("type", "unknown"), f.get("help", ""), f.get("unit", ""))
-            for name, f in facts.items()
-        ]
+        if len(known) > 2 * len(samples) + 1_000:
+            known.clear()  # most of it is gone from the page; the next scrape learns it anew
+        if comments != self._comments:
+            self._comments, self._families = comments, _families(comments)
+        result.families = self._families
         return result
+
+    def _read_line(
+        self,
+        line: str,
+        number: int,
+        t_ms: int,
+        openmetrics: bool,  # noqa: FBT001 - passed through
+        result: Page,
+    ) -> None:
+        """Parse a line whose series is new, or that carries a time or an exemplar."""
+        if line.isspace():
+            return
+        match = _LINE.fullmatch(line.rstrip("\r"))
+        if match is None:
+            raise _wrong(number, line)
+        series, value, time, exemplar = match.group("series", "value", "time", "exemplar")
+        series = series.rstrip()
+        labels = self._known.get(series)
+        if labels is None:
+            labels = self._known[series] = self._labels(series, number, line)
+        at = t_ms if time is None else _time_ms(time, 1000 if openmetrics else 1, number, line)
+        result.samples.append(Sample(labels, at, _number(value, number, line)))
+        if exemplar is not None:
+            result.exemplars.append(self._exemplar(labels, match, at, number))
 
     def _labels(self, series: str, number: int, line: str) -> Labels:
         name, brace, rest = series.partition("{")
@@ -115,7 +143,7 @@ class PageReader:
         return Exemplar(
             series,
             sorted_labels(_pairs(text[1:-1], number, match.string)),
-            at if time is None else round(float(time) * 1000),
+            at if time is None else _time_ms(time, 1000, number, match.string),
             _number(value, number, match.string),
         )
 
@@ -142,13 +170,20 @@ def _pairs(text: str, number: int, line: str) -> dict[str, str]:
     return pairs
 
 
-def _comment(line: str, facts: dict[str, dict[str, str]]) -> None:
-    parts = line.split(None, 3)
-    if len(parts) >= 3 and parts[1] in ("HELP", "TYPE", "UNIT"):
-        text = parts[3].strip() if len(parts) > 3 else ""
-        if parts[1] == "HELP":
-            text = _ESCAPE.sub(lambda found: _ESCAPES[found.group()], text)
-        facts.setdefault(parts[2], {})[parts[1].lower()] = text
+def _families(comments: list[str]) -> list[Family]:
+    """Return the metadata in the comment lines of a page."""
+    facts: dict[str, dict[str, str]] = {}
+    for line in comments:
+        parts = line.split(None, 3)
+        if len(parts) >= 3 and parts[1] in ("HELP", "TYPE", "UNIT"):
+            text = parts[3].strip() if len(parts) > 3 else ""
+            if parts[1] == "HELP":
+                text = _ESCAPE.sub(lambda found: _ESCAPES[found.group()], text)
+            facts.setdefault(parts[2], {})[parts[1].lower()] = text
+    return [
+        Family(name, f.get("type", "unknown"), f.get("help", ""), f.get("unit", ""))
+        for name, f in facts.items()
+    ]
 
 
 def _number(text: str, number: int, line: str) -> float:
@@ -158,8 +193,11 @@ def _number(text: str, number: int, line: str) -> float:
         raise _wrong(number, line) from None
 
 
-def _time_ms(text: str) -> int:
-    return round(float(text) * 1000) if "." in text else int(text)
+def _time_ms(text: str, unit_ms: int, number: int, line: str) -> int:
+    try:
+        return round(float(text) * unit_ms)
+    except (ValueError, OverflowError):
+        raise _wrong(number, line) from None
 
 
 def _wrong(number: int, line: str) -> PayloadError:

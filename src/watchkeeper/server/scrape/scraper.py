@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from anyio import to_thread
 
 from watchkeeper.clock import Clock
 from watchkeeper.errors import IngestError, StoreError
-from watchkeeper.server.scrape.discovery import TargetSpec, read_targets
+from watchkeeper.server.scrape.discovery import TargetFolder, TargetSpec, static_target
 from watchkeeper.server.scrape.target import Target
 from watchkeeper.server.selfmetrics import ServerMetrics
 from watchkeeper.server.store.rows import Batch
@@ -29,7 +30,8 @@ _ACCEPT = (
 _MS_NS = 1_000_000
 
 _log = structlog.get_logger("watchkeeper.server.scrape")
-Fetch = Callable[[], Awaitable[str]]
+Fetch = Callable[[], Awaitable[tuple[str, bool]]]
+"""Returns a page and whether it is OpenMetrics."""
 
 
 class Scraper:
@@ -37,7 +39,7 @@ class Scraper:
 
     def __init__(
         self, store: Store, metrics: ServerMetrics, clock: Clock, *, directory: Path,
-        interval_s: float, itself: str,
+        interval_s: float, itself: str, static: Sequence[str] = (),
     ) -> None:  # fmt: skip
         """Prepare; `start` begins.
 
@@ -48,11 +50,16 @@ class Scraper:
             directory: Folder of ``file_sd`` files, read again every second.
             interval_s: Seconds between two scrapes of a target, and the timeout of one.
             itself: ``host:port`` of this server, the ``instance`` of its own series.
+            static: Further targets, see `discovery.static_target`.
+
+        Raises:
+            SettingError: A static target has the wrong form.
         """
         self._store = store
         self._metrics = metrics
         self._clock = clock
-        self._directory = directory
+        self._folder = TargetFolder(directory)
+        self._static = [static_target(text) for text in static]
         self._interval_s = interval_s
         self._itself = itself
         self._tasks: dict[TargetSpec, asyncio.Task[None]] = {}
@@ -62,7 +69,9 @@ class Scraper:
 
     def start(self) -> None:
         """Begin to scrape; call from the running event loop."""
-        self._http = httpx.AsyncClient(timeout=self._interval_s, headers={"Accept": _ACCEPT})
+        # no proxy, no netrc: a scrape goes where the target says; no compression: targets are near
+        headers = {"Accept": _ACCEPT, "Accept-Encoding": "identity"}
+        self._http = httpx.AsyncClient(timeout=self._interval_s, headers=headers, trust_env=False)
         self._discovery = asyncio.create_task(self._discover())
 
     async def stop(self) -> None:
@@ -101,17 +110,24 @@ class Scraper:
     async def _discover(self) -> None:
         me = TargetSpec(self._itself, (("job", "watchkeeper"),))
         while True:
-            found = {me, *await to_thread.run_sync(read_targets, self._directory)}
-            for spec in found - set(self._tasks):
-                labels = {"job": "unknown", **dict(spec.labels), "instance": spec.address}
-                target = Target({k: v for k, v in labels.items() if not k.startswith("__")})
-                self._targets[spec] = target
-                fetch = self._fetch_self if spec == me else self._fetch(spec)
-                self._tasks[spec] = asyncio.create_task(self._loop(target, fetch))
-            for spec in set(self._tasks) - found:
-                self._tasks.pop(spec).cancel()
-                await self._keep(self._targets.pop(spec).gone(self._now_ms(), for_good=True))
+            try:
+                await self._renew(me)
+            except OSError as error:
+                _log.warning("scrape.targets_folder", error=str(error))
             await asyncio.sleep(_DISCOVERY_S)
+
+    async def _renew(self, me: TargetSpec) -> None:
+        """Start loops of new targets, end those of targets that are gone."""
+        found = {me, *self._static, *await to_thread.run_sync(self._folder.read)}
+        for spec in found - set(self._tasks):
+            labels = {"job": "unknown", **dict(spec.labels), "instance": spec.address}
+            target = Target({k: v for k, v in labels.items() if not k.startswith("__")})
+            self._targets[spec] = target
+            fetch = self._fetch_self if spec == me else self._fetch(spec)
+            self._tasks[spec] = asyncio.create_task(self._loop(target, fetch))
+        for spec in set(self._tasks) - found:
+            self._tasks.pop(spec).cancel()
+            await self._keep(self._targets.pop(spec).gone(self._now_ms(), for_good=True))
 
     def _now_ms(self) -> int:
         return self._clock.now_ns() // _MS_NS
@@ -121,7 +137,10 @@ class Scraper:
         loop = asyncio.get_running_loop()
         due = loop.time()
         while True:
-            await self._scrape(target, fetch)
+            try:
+                await self._scrape(target, fetch)
+            except Exception:  # noqa: BLE001 - a fault of ours must not end the target for good
+                _log.exception("scrape.fault", target=target.labels["instance"])
             due = max(due + self._interval_s, loop.time())
             await asyncio.sleep(due - loop.time())
 
@@ -132,13 +151,18 @@ class Scraper:
             return (self._clock.monotonic_ns() - began_ns) / 1e9
 
         try:
-            page = await fetch()
-        except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
-            reason = "timeout" if isinstance(error, httpx.TimeoutException) else "unreachable"
+            async with asyncio.timeout(self._interval_s):
+                page, openmetrics = await fetch()
+        except (httpx.HTTPError, httpx.InvalidURL, ValueError, TimeoutError) as error:
+            late = isinstance(error, (httpx.TimeoutException, TimeoutError))
+            reason = "timeout" if late else "unreachable"
             self._metrics.count("watchkeeper.server.scrape.failures", reason)
             batch = target.failure(str(error) or type(error).__name__, t_ms, took_s())
         else:
-            batch = await to_thread.run_sync(target.page, page, t_ms, took_s())
+            oldest_ns, newest_ns = self._store.window_ns()
+            window_ms = (oldest_ns // _MS_NS, newest_ns // _MS_NS)
+            work = partial(target.page, openmetrics=openmetrics, window_ms=window_ms)
+            batch = await to_thread.run_sync(work, page, t_ms, took_s())
             if target.last.error:
                 self._metrics.count("watchkeeper.server.scrape.failures", "page")
         await self._keep(batch)
@@ -150,22 +174,26 @@ class Scraper:
             self._metrics.count("watchkeeper.server.refused", "metrics", "overload")
             _log.warning("a scrape could not be stored", error=str(error))
 
-    async def _fetch_self(self) -> str:
-        return (await to_thread.run_sync(self._metrics.render)).decode()
+    async def _fetch_self(self) -> tuple[str, bool]:
+        return (await to_thread.run_sync(self._metrics.render)).decode(), False
 
     def _fetch(self, spec: TargetSpec) -> Fetch:
         most = limit("scrape_body_bytes_max")
 
-        async def fetch() -> str:
+        async def fetch() -> tuple[str, bool]:
             assert self._http is not None  # noqa: S101 - start() made it
             async with self._http.stream("GET", spec.url) as answer:
                 answer.raise_for_status()
+                if answer.headers.get("content-encoding", "identity") != "identity":
+                    raise ValueError("the target compresses although it was asked not to")
+                kind = answer.headers.get("content-type", "")
                 chunks, size = [], 0
                 async for chunk in answer.aiter_bytes():
                     size += len(chunk)
                     if size > most:
                         raise ValueError(f"page larger than {most} bytes (scrape_body_bytes_max)")
                     chunks.append(chunk)
-            return b"".join(chunks).decode("utf-8")
+            text = b"".join(chunks).decode("utf-8")
+            return text, kind.startswith("application/openmetrics-text")
 
         return fetch

@@ -36,17 +36,40 @@ class Target:
         self.last = ScrapeResult()
         self._reader = PageReader(labels)
         self._previous: set[Labels] = set()
+        self._order: list[Labels] = []
 
-    def page(self, text: str, t_ms: int, took_s: float) -> Batch:
-        """Return the batch of a scrape that brought a page; a bad page is a failed scrape."""
+    def page(
+        self,
+        text: str,
+        t_ms: int,
+        took_s: float,
+        *,
+        openmetrics: bool = False,
+        window_ms: tuple[int, int] | None = None,
+    ) -> Batch:
+        """Return the batch of a scrape that brought a page; a bad page is a failed scrape.
+
+        Args:
+            text: The page.
+            t_ms: When the scrape began, Unix milliseconds.
+            took_s: How long it took.
+            openmetrics: Whether the page is OpenMetrics.
+            window_ms: Oldest and newest time that a sample with its own time may have.
+        """
         try:
-            page = self._reader.read(text, t_ms)
+            page = self._reader.read(text, t_ms, openmetrics=openmetrics)
         except PayloadError as error:
             return self.failure(str(error), t_ms, took_s)
-        timed = {sample.labels for sample in page.samples if sample.t_ms == t_ms}
-        added = len(timed - self._previous)
-        gone = [Sample(labels, t_ms, STALE_NAN) for labels in self._previous - timed]
-        self._previous = timed
+        order = [sample.labels for sample in page.samples if sample.t_ms == t_ms]
+        if len(order) < len(page.samples) and window_ms:
+            oldest, newest = window_ms
+            page.samples = [s for s in page.samples if oldest <= s.t_ms <= newest]
+        added, gone = 0, []
+        if order != self._order:  # quick while nothing changes: the reader hands out one object
+            timed = set(order)
+            added = len(timed - self._previous)
+            gone = [Sample(labels, t_ms, STALE_NAN) for labels in self._previous - timed]
+            self._previous, self._order = timed, order
         self.last = ScrapeResult(t_ms, took_s, "", len(page.samples))
         facts = self._facts(t_ms, up=1.0, took_s=took_s, samples=len(page.samples), added=added)
         return Batch(
@@ -65,11 +88,11 @@ class Target:
 
     def gone(self, t_ms: int, *, for_good: bool = False) -> Batch:
         """Return the batch that ends every series; with *for_good* also those of the scrape."""
-        ended = set(self._previous)
-        self._previous = set()
+        ended = self._previous
+        self._previous, self._order = set(), []
         if for_good:
             facts = self._facts(t_ms, up=0.0, took_s=0.0, samples=0, added=0)
-            ended |= {sample.labels for sample in facts}
+            ended = ended | {sample.labels for sample in facts}
         return Batch(samples=[Sample(labels, t_ms, STALE_NAN) for labels in ended])
 
     def _facts(
