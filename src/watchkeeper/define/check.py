@@ -70,8 +70,7 @@ def _filled(expr: str) -> str:
 def _nodes(expr: pp.Expr) -> list[pp.Expr]:
     found: list[pp.Expr] = []
     pp.walk(expr, pre_visit=found.append)
-    inner = [node.vector_selector for node in found if isinstance(node, pp.MatrixSelector)]
-    return [*found, *(node for node in inner if node not in found)]
+    return found
 
 
 def _repeated(names: Sequence[str]) -> Iterator[str]:
