@@ -70,6 +70,7 @@ class Server:
             directory=settings.targets_dir,
             interval_s=settings.scrape_interval_s,
             itself=f"127.0.0.1:{settings.port}",
+            static=settings.scrape_targets,
         )
         self._watch_itself()
         self.notifier = AlertNotifier(self.store, [self._receiver()], self.metrics, clock)
