@@ -158,9 +158,7 @@ def show(stage: Stage, *, duration_s: float | None, browser: bool) -> int:
 
 def check(stage: Stage, *, duration_s: float, json_file: Path | None, kill_server: bool) -> int:
     """Drive one fault through its alert, check every promise, and write the figures."""
-    stage.start()
     clock = SystemClock()
-    end_ns = clock.monotonic_ns() + round(duration_s * _SECOND_NS)
     probe = DemoCheck(
         server_url=stage.url,
         slack_url=stage.settings.slack_messages_url,
@@ -169,6 +167,8 @@ def check(stage: Stage, *, duration_s: float, json_file: Path | None, kill_serve
         alert=ALERT,
     )
     try:
+        stage.start()
+        end_ns = clock.monotonic_ns() + round(duration_s * _SECOND_NS)
         stage.pause(_WARM_UP_S)
         if kill_server:
             _kill_server(stage, probe)

@@ -14,7 +14,13 @@ def main() -> None:
     """Work until SIGTERM or SIGINT."""
     end_with_parent()
     huey.create_consumer(
-        workers=2, worker_type="thread", periodic=True, initial_delay=0.05, max_delay=0.5
+        workers=2,
+        worker_type="thread",
+        periodic=True,
+        initial_delay=0.05,
+        max_delay=0.5,
+        graceful_signal="TERM",  # by default huey drops running jobs at SIGTERM
+        shutdown_timeout=8,
     ).run()
 
 

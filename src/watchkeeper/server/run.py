@@ -129,12 +129,16 @@ class Server:
     @asynccontextmanager
     async def _lifespan(self, _app: Starlette) -> AsyncIterator[None]:
         self.scraper.start()
+        self.notifier.start()
+        await self.rules.start()
         upkeep = asyncio.create_task(self._keep_up())
         try:
             yield
         finally:
             upkeep.cancel()
             await asyncio.gather(upkeep, return_exceptions=True)
+            await self.rules.stop()
+            await self.notifier.stop()
             await self.scraper.stop()
             await to_thread.run_sync(self.store.close)
 

@@ -48,7 +48,9 @@ def build(app_url: str, rate: float, day_s: float) -> Starlette:
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
         faults = FaultSwitch()
-        limits = httpx.Limits(max_connections=_PEOPLE)
+        # A connection for each request: one that the server closes after an internal error
+        # would otherwise take the next request with it.
+        limits = httpx.Limits(max_connections=_PEOPLE, max_keepalive_connections=0)
         async with httpx.AsyncClient(base_url=app_url, timeout=30.0, limits=limits) as client:
             people = [Person(number, client, counters, faults) for number in range(_PEOPLE)]
             tasks = [asyncio.create_task(live(person, rate, day_s)) for person in people]
