@@ -17,6 +17,7 @@ from watchkeeper.instrument.guard import record_failure
 from watchkeeper.instrument.host import Host
 from watchkeeper.instrument.integrations.patch import all_of, replace
 from watchkeeper.instrument.integrations.sql import describe
+from watchkeeper.instrument.metrics import Histogram
 from watchkeeper.instrument.recorder.span import RecordedSpan
 from watchkeeper.vocabulary.limits import limit
 
@@ -25,7 +26,8 @@ __all__ = ["instrument"]
 _HOOK = "db.sqlalchemy"
 _SPAN = "_watchkeeper_span"
 _CACHE = "_watchkeeper_statements"
-_BORROWED = "watchkeeper_borrowed_ns"
+_BORROWED = "watchkeeper_borrowed"
+_STATE = "_watchkeeper_pool"
 _STATEMENTS_MAX = limit("sql_statements_max")
 _SYSTEMS = {"mssql": "microsoft.sql_server", "oracle": "oracle.db", "cockroachdb": "cockroachdb"}
 """SQLAlchemy's dialect names, where the semantic conventions have another word."""
@@ -144,6 +146,18 @@ def _prepared(conn: Any, statement: str) -> tuple[str, dict[str, Any]]:
     return said.summary, {name: value for name, value in attributes.items() if value}
 
 
+class _PoolState:
+    """What is known of one pool; kept on the pool itself, where it is found fastest."""
+
+    __slots__ = ("name", "owner", "use", "wait")
+
+    def __init__(self, owner: object, name: str, wait: Histogram, use: Histogram) -> None:
+        self.owner = owner
+        self.name = name
+        self.wait = wait
+        self.use = use
+
+
 class _Pools:
     """Waits, borrowings and sizes of connection pools."""
 
@@ -156,8 +170,7 @@ class _Pools:
         self._failures = host.metrics.counter("connection_pool.create_failures")
         self._count = host.metrics.gauge("db.client.connection.count")
         self._max = host.metrics.gauge("db.client.connection.max")
-        self._names: weakref.WeakKeyDictionary[Any, str] = weakref.WeakKeyDictionary()
-        self._taken: dict[str, weakref.ref[Any]] = {}
+        self._pools: dict[str, weakref.ref[Any]] = {}
         self._lock = threading.Lock()
         self._count.collect_from(self._counts)
         self._max.collect_from(self._limits)
@@ -174,9 +187,10 @@ class _Pools:
                 raise
             try:
                 ended = self._now()
-                self._wait.child((self._name(pool),)).observe((ended - started) / 1e9)
+                state = self._state(pool)
+                state.wait.observe((ended - started) / 1e9)
                 record = connection._connection_record  # noqa: SLF001 - the only way to its record
-                record.info[_BORROWED] = (ended, pool)
+                record.info[_BORROWED] = (ended, state)
             except Exception as error:  # noqa: BLE001 - never into the application
                 record_failure(_HOOK, error)
             return connection
@@ -189,8 +203,7 @@ class _Pools:
         try:
             borrowed = record.info.pop(_BORROWED, None)
             if borrowed is not None:
-                seconds = (self._now() - borrowed[0]) / 1e9
-                self._use.child((self._name(borrowed[1]),)).observe(seconds)
+                borrowed[1].use.observe((self._now() - borrowed[0]) / 1e9)
         except Exception as error:  # noqa: BLE001 - never into the application
             record_failure(_HOOK, error)
 
@@ -202,46 +215,50 @@ class _Pools:
     def _not_connected(self, pool: Any, error: Exception) -> None:
         try:
             family = self._timeouts if isinstance(error, self._timeout) else self._failures
-            family.child((self._name(pool),)).inc()
+            family.child((self._state(pool).name,)).inc()
         except Exception as failure:  # noqa: BLE001 - never into the application
             record_failure(_HOOK, failure)
 
-    def _name(self, pool: Any) -> str:
-        name = self._names.get(pool)
-        return name if name is not None else self._new_name(pool)
+    def _state(self, pool: Any) -> _PoolState:
+        state: _PoolState | None = pool.__dict__.get(_STATE)
+        return state if state is not None and state.owner is self else self._met(pool)
 
-    def _new_name(self, pool: Any) -> str:
+    def _met(self, pool: Any) -> _PoolState:
         # `Engine.dispose` makes a new pool with the same creator: it takes over the name.
         dialect = getattr(pool, "_dialect", None)
         base = getattr(pool, "logging_name", None) or getattr(dialect, "name", None) or "pool"
         with self._lock:
             number = 1
             name = base
-            while (other := self._owner(name)) is not None and not _same(other, pool):
+            while (other := self._named(name)) is not None and not _same(other, pool):
                 number += 1
                 name = f"{base}-{number}"
-            self._taken[name] = weakref.ref(pool)
-            self._names[pool] = name
-        return name
+            self._pools[name] = weakref.ref(pool)
+        state = _PoolState(self, name, self._wait.child((name,)), self._use.child((name,)))
+        pool.__dict__[_STATE] = state
+        return state
 
-    def _owner(self, name: str) -> Any:
-        reference = self._taken.get(name)
+    def _named(self, name: str) -> Any:
+        reference = self._pools.get(name)
         return None if reference is None else reference()
+
+    def _alive(self) -> list[tuple[str, Any]]:
+        pairs = [(name, reference()) for name, reference in list(self._pools.items())]
+        return [(name, pool) for name, pool in pairs if pool is not None]
 
     def _counts(self) -> dict[tuple[str, ...], float]:
         counts: dict[tuple[str, ...], float] = {}
-        for pool, name in list(self._names.items()):
-            if self._owner(name) is not pool or not hasattr(pool, "checkedout"):
-                continue
-            counts[(name, "used")] = pool.checkedout()
-            counts[(name, "idle")] = pool.checkedin()
+        for name, pool in self._alive():
+            if hasattr(pool, "checkedout"):
+                counts[(name, "used")] = pool.checkedout()
+                counts[(name, "idle")] = pool.checkedin()
         return counts
 
     def _limits(self) -> dict[tuple[str, ...], float]:
         limits: dict[tuple[str, ...], float] = {}
-        for pool, name in list(self._names.items()):
+        for name, pool in self._alive():
             overflow = getattr(pool, "_max_overflow", -1)
-            if self._owner(name) is pool and overflow >= 0 and hasattr(pool, "size"):
+            if overflow >= 0 and hasattr(pool, "size"):
                 limits[(name,)] = pool.size() + overflow
         return limits
 
