@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from opentelemetry.trace import SpanKind, StatusCode
@@ -12,6 +13,7 @@ from sqlalchemy import (
     String,
     Table,
     create_engine,
+    event,
     insert,
     select,
     text,
@@ -161,3 +163,33 @@ def test_undo_leaves_nothing(rig: Rig, engine: Engine) -> None:
         connection.execute(text("SELECT 1"))
     assert [] == rig.spans
     assert {} == rig.samples("db_client")
+
+
+def test_the_applications_own_listeners_still_run(instrumented: Rig, engine: Engine) -> None:
+    """A listener of the application that runs statements itself keeps doing so, under our span."""
+    seen: list[str] = []
+
+    def observe(*arguments: Any) -> None:
+        seen.append(f"observed {arguments[1]}")
+
+    def replace(cursor: Any, statement: str, parameters: Any, context: Any) -> bool:
+        seen.append(f"replaced {statement}")
+        context.dialect.do_execute(cursor, "SELECT 7", parameters, context)
+        return True
+
+    event.listen(engine, "before_cursor_execute", observe)
+    event.listen(engine, "do_execute", replace)
+    instrumented.spans.clear()
+    with engine.connect() as connection:
+        assert 7 == connection.execute(text("SELECT 1")).scalar_one()
+    assert 1 == seen.count("replaced SELECT 1")
+    assert ["SELECT"] == [span.name for span in instrumented.spans]
+
+
+def test_dispose_and_options_change_nothing(instrumented: Rig, engine: Engine) -> None:
+    """Engines derived by execution options count once per statement."""
+    instrumented.spans.clear()
+    with engine.execution_options(isolation_level="AUTOCOMMIT").connect() as connection:
+        connection.execute(select(USERS)).all()
+        connection.exec_driver_sql("SELECT 1")
+    assert ["SELECT users", "SELECT"] == [span.name for span in instrumented.spans]

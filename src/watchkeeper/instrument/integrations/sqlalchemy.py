@@ -24,7 +24,6 @@ from watchkeeper.vocabulary.limits import limit
 __all__ = ["instrument"]
 
 _HOOK = "db.sqlalchemy"
-_SPAN = "_watchkeeper_span"
 _CACHE = "_watchkeeper_statements"
 _BORROWED = "watchkeeper_borrowed"
 _STATE = "_watchkeeper_pool"
@@ -47,9 +46,9 @@ def instrument(host: Host) -> Callable[[], None]:
     statements = _Statements(host)
     pools = _Pools(host, PoolTimeoutError)
     listeners: tuple[tuple[Any, str, Callable[..., Any]], ...] = (
-        (Engine, "before_cursor_execute", statements.before),
-        (Engine, "after_cursor_execute", statements.after),
-        (Engine, "handle_error", statements.failed),
+        (Engine, "do_execute", statements.do_execute),
+        (Engine, "do_executemany", statements.do_executemany),
+        (Engine, "do_execute_no_params", statements.do_execute_no_params),
         (Pool, "checkin", pools.returned),
     )
     for target, name, function in listeners:
@@ -65,24 +64,54 @@ def instrument(host: Host) -> Callable[[], None]:
 
 
 class _Statements:
-    """Listeners around the execution of a statement."""
+    """Runs statements in the dialect's stead, through the events that SQLAlchemy has for that.
+
+    Listeners of the engine's own events (``before_cursor_execute``) would make every connection
+    and every execution go through some dozen further events; these cost one.
+    """
 
     def __init__(self, host: Host) -> None:
         self._host = host
 
-    def before(
-        self,
-        conn: Any,
-        cursor: Any,
-        statement: str,
-        parameters: Any,
-        context: Any,
-        executemany: Any,
-    ) -> None:
-        """Start the span."""
-        del cursor, parameters, executemany
+    def do_execute(self, cursor: Any, statement: str, parameters: Any, context: Any) -> bool | None:
+        """Run a statement; True says that it was run."""
+        return self._run("do_execute", context, (cursor, statement, parameters, context))
+
+    def do_executemany(
+        self, cursor: Any, statement: str, parameters: Any, context: Any
+    ) -> bool | None:
+        """Run a statement with many sets of parameters, likewise."""
+        return self._run("do_executemany", context, (cursor, statement, parameters, context))
+
+    def do_execute_no_params(self, cursor: Any, statement: str, context: Any) -> bool | None:
+        """Run a statement without parameters, likewise."""
+        return self._run("do_execute_no_params", context, (cursor, statement, context))
+
+    def _run(self, name: str, context: Any, arguments: tuple[Any, ...]) -> bool | None:
+        span = self._begin(context, arguments[1])
+        if span is None:
+            return None
         try:
-            dialect = conn.dialect
+            dialect = context.dialect
+            ours = getattr(self, name)
+            for other in getattr(dialect.dispatch, name):
+                # The first listener that runs a statement ends the event: the application's own
+                # listeners come after ours, so they are asked here.
+                if other != ours and other(*arguments):
+                    break
+            else:
+                getattr(dialect, name)(*arguments)
+        except BaseException as error:
+            _failed(span, error)
+            raise
+        span.end()
+        return True
+
+    def _begin(self, context: Any, statement: str) -> RecordedSpan | None:
+        try:
+            if context is None:
+                return None
+            dialect = context.dialect
             known: dict[str, tuple[str, dict[str, Any]]] | None = dialect.__dict__.get(_CACHE)
             if known is None:
                 known = dialect.__dict__[_CACHE] = {}
@@ -90,49 +119,26 @@ class _Statements:
             if found is None:
                 if len(known) >= _STATEMENTS_MAX:
                     known.clear()
-                found = known[statement] = _prepared(conn, statement)
-            span = self._host.recorder.start(found[0], SpanKind.CLIENT, found[1].copy())
-            if context is not None:
-                setattr(context, _SPAN, span)
+                found = known[statement] = _prepared(context, statement)
+            return self._host.recorder.start(found[0], SpanKind.CLIENT, found[1].copy())
         except Exception as error:  # noqa: BLE001 - never into the application
             record_failure(_HOOK, error)
-
-    def after(
-        self,
-        conn: Any,
-        cursor: Any,
-        statement: str,
-        parameters: Any,
-        context: Any,
-        executemany: Any,
-    ) -> None:
-        """End the span."""
-        del conn, cursor, statement, parameters, executemany
-        try:
-            span: RecordedSpan | None = context.__dict__.pop(_SPAN, None)
-            if span is not None:
-                span.end()
-        except Exception as error:  # noqa: BLE001 - never into the application
-            record_failure(_HOOK, error)
-
-    def failed(self, failure: Any) -> None:
-        """End the span of a statement that the database refused."""
-        try:
-            context = failure.execution_context
-            span: RecordedSpan | None = context and context.__dict__.pop(_SPAN, None)
-            if span is not None:
-                error = failure.original_exception
-                span.attributes["error.type"] = error_type(error)
-                span.fail(error, record=isinstance(error, Exception))
-                span.end()
-        except Exception as error:  # noqa: BLE001 - never into the application
-            record_failure(_HOOK, error)
+            return None
 
 
-def _prepared(conn: Any, statement: str) -> tuple[str, dict[str, Any]]:
-    system = _SYSTEMS.get(conn.dialect.name, conn.dialect.name)
+def _failed(span: RecordedSpan, error: BaseException) -> None:
+    try:
+        span.attributes["error.type"] = error_type(error)
+        span.fail(error, record=isinstance(error, Exception))
+        span.end()
+    except Exception as failure:  # noqa: BLE001 - never into the application
+        record_failure(_HOOK, failure)
+
+
+def _prepared(context: Any, statement: str) -> tuple[str, dict[str, Any]]:
+    system = _SYSTEMS.get(context.dialect.name, context.dialect.name)
     said = describe(statement, system)
-    url = conn.engine.url
+    url = context.engine.url
     attributes = {
         "db.system.name": system,
         "db.namespace": url.database,
