@@ -5,15 +5,18 @@ from __future__ import annotations
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.exceptions import HTTPException
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from watchkeeper.clock import Clock
 from watchkeeper.server.selfmetrics import ServerMetrics
+from watchkeeper.vocabulary.limits import limit
 
 __all__ = ["Gate"]
 
 _HOSTS = {"127.0.0.1", "localhost", "[::1]"}
+_FORM_BYTES_MAX = limit("form_bytes_max")
 _SAFE = {"GET", "HEAD", "OPTIONS"}
 _HEADERS = {
     "Content-Security-Policy": (
@@ -21,6 +24,7 @@ _HEADERS = {
         "form-action 'self'; frame-ancestors 'none'"
     ),
     "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
     "Referrer-Policy": "no-referrer",
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
@@ -34,6 +38,7 @@ class Gate:
       its own name to 127.0.0.1.
     - A request that a browser sends from another site with a method that changes something is
       answered 403, by ``Sec-Fetch-Site`` or ``Origin``.
+    - A body, except of OTLP's routes, is cut at ``form_bytes_max`` and answered 413.
     - Strict headers go back with every answer; requests are counted by route.
     """
 
@@ -60,15 +65,37 @@ class Gate:
                 outgoing = MutableHeaders(scope=message)
                 for name, value in _HEADERS.items():
                     outgoing.setdefault(name, value)
+                if not scope["path"].startswith("/assets/"):
+                    outgoing.setdefault("Cache-Control", "no-store")
             await send(message)
 
         try:
-            await (refusal or self._app)(scope, receive, counted)
+            await (refusal or self._app)(scope, _Bounded(scope, receive), counted)
         finally:
             endpoint = getattr(scope.get("route"), "path", "") or "other"
             took_s = (self._clock.monotonic_ns() - began_ns) / 1e9
             self._metrics.count("watchkeeper.server.requests", endpoint, str(status or 500))
             self._metrics.observe("watchkeeper.server.request.duration", took_s, endpoint)
+
+
+class _Bounded:
+    """Hands on a request's body up to the limit; OTLP's own routes have their own limit."""
+
+    def __init__(self, scope: Scope, receive: Receive) -> None:
+        self._receive = receive
+        self._left = None if scope["path"].startswith("/v1/") else _FORM_BYTES_MAX
+
+    async def __call__(self) -> Message:
+        message = await self._receive()
+        if self._left is not None and message["type"] == "http.request":
+            self._left -= len(message.get("body", b""))
+            if self._left < 0:
+                raise HTTPException(
+                    413,
+                    f"request too large: got more than {_FORM_BYTES_MAX} bytes. "
+                    f"Accepted: up to {_FORM_BYTES_MAX} (form_bytes_max). Next: send less.",
+                )
+        return message
 
 
 def _refusal(method: str, headers: Headers) -> PlainTextResponse | None:

@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from types import FrameType
 
+import psutil
 import structlog
 import uvicorn
 from anyio import to_thread
@@ -43,6 +44,8 @@ __all__ = ["Server", "build", "serve"]
 
 _UPKEEP_S = 30.0
 _DRAIN_S = 5
+_BACKLOG = 512
+_CONNECTIONS_MAX = 512
 _log = structlog.get_logger("watchkeeper.server")
 
 
@@ -144,7 +147,10 @@ class Server:
 
     async def _keep_up(self) -> None:
         while True:
-            await to_thread.run_sync(self.store.maintain)
+            try:
+                await to_thread.run_sync(self.store.maintain)
+            except Exception:  # noqa: BLE001 - the next round tries again
+                _log.exception("store.upkeep_failed")
             await asyncio.sleep(_UPKEEP_S)
 
 
@@ -168,7 +174,7 @@ def build(settings: ServerSettings, *, clock: Clock) -> Server:
 
 
 def bind(host: str, port: int) -> socket.socket:
-    """Return a listening socket.
+    """Return a bound socket.
 
     Raises:
         StartError: The port is in use, or may not be used.
@@ -178,15 +184,37 @@ def bind(host: str, port: int) -> socket.socket:
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((host, port))
+        listener.listen(_BACKLOG)  # says at once if another process listens already
     except OSError as error:
         listener.close()
+        holder = _holder(port)
         raise StartError(
-            f"cannot listen: got port {port} on {host} ({error.strerror}). "
-            "Accepted: a free port. Next: stop the program that holds it "
-            f"(see 'ss -ltnp sport = :{port}'), or choose another port."
+            f"cannot listen: got port {port} on {host} ({error.strerror}{holder}). "
+            "Accepted: a free port. Next: stop the program that holds it, or choose another port."
         ) from None
     listener.set_inheritable(True)
     return listener
+
+
+def _holder(port: int) -> str:
+    """Return who listens on a port, as far as it can be seen, to be shown in a message."""
+    with contextlib.suppress(psutil.Error, OSError):
+        for entry in psutil.net_connections(kind="tcp"):
+            listens = entry.status == psutil.CONN_LISTEN and tuple(entry.laddr)[1:] == (port,)
+            if listens and entry.pid:
+                return f", held by process {entry.pid}, {psutil.Process(entry.pid).name()}"
+    return ""
+
+
+def _sockets(settings: ServerSettings) -> list[socket.socket]:
+    """Return the main socket, and the one on OTLP's port if that is free."""
+    sockets = [bind(settings.host, settings.port)]
+    if settings.otlp_port not in (0, settings.port):
+        try:
+            sockets.append(bind(settings.host, settings.otlp_port))
+        except StartError as error:
+            _log.warning("otlp_port.busy", port=settings.otlp_port, reason=str(error))
+    return sockets
 
 
 class _Uvicorn(uvicorn.Server):
@@ -238,9 +266,8 @@ def serve(settings: ServerSettings) -> int:
         RuleFileError: A rule file cannot be loaded.
     """
     configure_logs()
-    sockets = [bind(settings.host, settings.port)]
-    if settings.otlp_port not in (0, settings.port):
-        sockets.append(bind(settings.host, settings.otlp_port))
+    os.umask(0o077)  # whatever we write is for the owner only
+    sockets = _sockets(settings)
     server = build(settings, clock=SystemClock())
     config = uvicorn.Config(
         server.app,
@@ -250,8 +277,10 @@ def serve(settings: ServerSettings) -> int:
         timeout_graceful_shutdown=_DRAIN_S,
         server_header=False,
         h11_max_incomplete_event_size=65_536,
+        limit_concurrency=_CONNECTIONS_MAX,
     )
     _log.info("serving", url=f"http://{settings.host}:{settings.port}", data=str(settings.data_dir))
     running = _Uvicorn(config)
     asyncio.run(running.serve(sockets=sockets))
+    _log.info("stopped")
     return 0 if running.started else 1

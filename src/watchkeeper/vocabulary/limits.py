@@ -50,6 +50,8 @@ _TABLE: tuple[Limit, ...] = (
     # in the server
     Limit("request_body_bytes_max", 16 * 1024 * 1024, "bytes",
           "Request body after decompression; answered 413.", "body_too_large"),
+    Limit("form_bytes_max", 1024 * 1024, "bytes",
+          "Request body of a query; answered 413.", "body_too_large"),
     Limit("ingest_queue_bytes_max", 128 * 1024 * 1024, "bytes",
           "Decoded telemetry waiting for a commit; answered 503 with Retry-After.", "overload"),
     Limit("nesting_depth_max", 100, "levels",
