@@ -3,7 +3,11 @@ import { useEffect } from "preact/hooks";
 import "uplot/dist/uPlot.min.css";
 import "./styles/index.css";
 import { Shell } from "./parts/Shell.tsx";
+import { AlertsPage } from "./pages/Alerts.tsx";
 import { Dashboard } from "./pages/Dashboard.tsx";
+import { LogsPage } from "./pages/Logs.tsx";
+import { TracePage } from "./pages/Trace.tsx";
+import { TracesPage } from "./pages/Traces.tsx";
 import { usePlace } from "./state/location.ts";
 import { startTheme } from "./state/theme.ts";
 
@@ -12,6 +16,9 @@ function Route() {
   const [, page = "", ...rest] = path.split("/");
   const id = decoded(rest.join("/"));
   useEffect(() => window.scrollTo(0, 0), [page, id]);
+  if (page === "traces") return id === "" ? <TracesPage /> : <TracePage key={id} id={id} />;
+  if (page === "logs") return <LogsPage />;
+  if (page === "alerts") return <AlertsPage />;
   return <Dashboard uid={page === "d" && id !== "" ? id : "overview"} />;
 }
 

@@ -83,7 +83,13 @@ export async function notifications(
     { limit },
     signal,
   );
-  return answer.notifications;
+  return answer.notifications.map((entry) => ({ ...entry, labels: asRecord(entry.labels) }));
+}
+
+/** Labels come as an object or as pairs. */
+function asRecord(labels: unknown): Record<string, string> {
+  if (Array.isArray(labels)) return Object.fromEntries(labels as [string, string][]);
+  return (labels ?? {}) as Record<string, string>;
 }
 
 export interface Status {

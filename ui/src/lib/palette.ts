@@ -87,3 +87,17 @@ export const LEVEL_COLOURS: Record<Theme, Record<string, string>> = {
     trace: "#b3bec3", unknown: "#77858b",
   },
 };
+
+/** The colours of log levels, whatever order they come in. */
+export class LevelColours extends Colours {
+  private readonly theme: () => Theme;
+
+  constructor(theme: () => Theme) {
+    super();
+    this.theme = theme;
+  }
+
+  override of(name: string, palette: Palette): string {
+    return LEVEL_COLOURS[this.theme()][name] ?? palette.text;
+  }
+}

@@ -45,7 +45,11 @@ function useFiring(): number | null {
     const ask = async (): Promise<void> => {
       try {
         const found = await alerts(abort.signal);
-        setCount(found.filter(({ state }) => state === "firing").length);
+        // A watchdog always fires and tells nobody; it is no trouble.
+        const trouble = found.filter(
+          ({ state, labels }) => state === "firing" && labels["severity"] !== "none",
+        );
+        setCount(trouble.length);
       } catch (error) {
         if (!isAbort(error)) setCount(null);
       }
