@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import socket
+import sys
 import tempfile
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from opentelemetry.util.types import AnyValue
 
 from watchkeeper.clock import Clock
+from watchkeeper.instrument import host as hosts
 from watchkeeper.instrument.derive import Derived
 from watchkeeper.instrument.guard import guard
 from watchkeeper.instrument.logs import (
@@ -35,7 +37,11 @@ from watchkeeper.instrument.recorder import (
     Recorder,
     RecorderLimits,
 )
+from watchkeeper.instrument.servers import watch_uvicorn
 from watchkeeper.instrument.settings import Settings
+
+if TYPE_CHECKING:
+    from asyncio import AbstractEventLoop
 
 __all__ = ["Runtime", "build", "resource"]
 
@@ -81,19 +87,22 @@ class Runtime:
         fields = {key: value for key, value in attributes.items() if value is not None}
         self.logs.write(rank, "watchkeeper", name, fields, event_name=name)
 
-    def start_loop_monitor(self, loop: asyncio.AbstractEventLoop | None = None) -> None:
+    def start_loop_monitor(self, loop: AbstractEventLoop | None = None) -> None:
         """Watch the lag of an event loop and take over its server's loggers, once per loop.
 
         Args:
             loop: The loop, on whose thread this must be called; default the running one.
         """
         with guard("loop_monitor"):
-            if self.loops.watch(loop or asyncio.get_running_loop()):
+            if self.loops.watch(loop or _running_loop()):
+                if self.listener is not None and self._serving:
+                    self.listener.announce()
                 lag = self.metrics.gauge("event_loop.lag").child()
                 lag.set_function(self.loops.worst_s)
                 # Servers configure logging after the application was imported.
                 self.stdlib.take_over()
                 self.stdlib.silence_access_log()
+                watch_uvicorn(_ending)
 
     def start(self) -> None:
         """Start the side listener, if there is one."""
@@ -115,6 +124,15 @@ class Runtime:
         if self.listener is not None:
             self.listener.stop()
         return self.recorder.shutdown(timeout_s)
+
+    def settle(self, timeout_s: float = 3.0) -> None:
+        """Deliver what was recorded and withdraw the announcement: the process may end any moment.
+
+        Everything keeps working if it does not; the announcement returns with the next event loop.
+        """
+        if self.listener is not None:
+            self.listener.withdraw()
+        self.flush(timeout_s)
 
     def after_fork(self) -> None:
         """Begin anew in a forked child; the recorder has done so by itself."""
@@ -191,6 +209,17 @@ def resource(settings: Settings) -> dict[str, AnyValue]:
     if settings.environment:
         found["deployment.environment.name"] = settings.environment
     return found
+
+
+def _running_loop() -> AbstractEventLoop:
+    # Whoever runs a loop has imported asyncio; importing it ourselves would slow every start.
+    loop: AbstractEventLoop = sys.modules["asyncio"].get_running_loop()
+    return loop
+
+
+def _ending() -> Callable[[], None] | None:
+    host = hosts.current()
+    return host.settle if isinstance(host, Runtime) else None
 
 
 def _recorder(settings: Settings, clock: Clock, exporter: Exporter | None) -> Recorder:

@@ -234,9 +234,10 @@ def adopt_structlog() -> bool:
     return True
 
 
-def _wrapped(name: object, _processors: object, context: Mapping[str, object]) -> Logger:
-    """Make a logger where structlog makes its wrapper; *name* is what our factory returned."""
-    return Logger(str(name), dict(context))
+def _wrapped(logger: object, processors: object, context: Mapping[str, object]) -> Logger:
+    """Make a logger where structlog makes its wrapper; *logger* is what our factory returned."""
+    del processors
+    return Logger(str(logger), dict(context))
 
 
 def _filled(event: object, args: tuple[object, ...]) -> object:

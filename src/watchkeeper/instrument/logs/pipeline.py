@@ -15,7 +15,7 @@ from watchkeeper.instrument import context
 from watchkeeper.instrument.logs import console, exceptions
 from watchkeeper.instrument.logs.sink import Sink
 from watchkeeper.instrument.logs.values import Bounds, cut, plain, shown
-from watchkeeper.instrument.recorder import LogRecord
+from watchkeeper.instrument.recorder import LogRecord, RecordedSpan
 from watchkeeper.instrument.redaction import MASK, is_secret
 
 __all__ = ["Level", "LogPipeline", "Options"]
@@ -30,6 +30,7 @@ _RESERVED = frozenset(
     }
 )  # fmt: skip
 """Keys of a line that a field cannot take; such a field gets ``_`` appended to its name."""
+_FIXED = _RESERVED - {"exception"}
 _PLAIN = frozenset({int, float, bool, type(None)})
 
 
@@ -85,6 +86,7 @@ class LogPipeline:
         self._chars_max = options.value_chars_max
         self._bounds = Bounds(options.value_chars_max)
         self._second = (0, "")
+        self._trace = (0, "")
         self._busy = threading.local()
 
     def write(
@@ -139,7 +141,6 @@ class LogPipeline:
         text = event if type(event) is str else shown(event, chars_max)
         if len(text) > chars_max:
             text = cut(text, chars_max)
-        span = get_current_span().get_span_context()
         entry: dict[str, object] = {
             "time": self._stamp(time_ns),
             "level": level.name,
@@ -149,9 +150,10 @@ class LogPipeline:
         }
         attributes: dict[str, Any] = {}
         _add_context(entry, attributes)
-        if span.trace_id:
-            entry["trace_id"] = f"{span.trace_id:032x}"
-            entry["span_id"] = f"{span.span_id:016x}"
+        trace_id, span_id, flags = _current_ids()
+        if trace_id:
+            entry["trace_id"] = self._trace_text(trace_id)
+            entry["span_id"] = "%016x" % span_id  # noqa: UP031 - twice as fast as an f-string here
         bound = context.fields()
         if bound:
             fields = {**bound, **fields}
@@ -167,21 +169,29 @@ class LogPipeline:
                     level.text,
                     text,
                     attributes,
-                    span.trace_id,
-                    span.span_id,
-                    int(span.trace_flags),
+                    trace_id,
+                    span_id,
+                    flags,
                     event_name,
                     logger,
                 )
             )
 
     def _stamp(self, time_ns: int) -> str:
-        second, rest = divmod(time_ns, 1_000_000_000)
-        known, shown_second = self._second
+        second = time_ns // 1_000_000_000
+        known, text = self._second
         if second != known:
-            shown_second = datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%S")
-            self._second = (second, shown_second)
-        return f"{shown_second}.{rest // 1000:06d}Z"
+            text = datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%S.")
+            self._second = (second, text)
+        # A leading 1 and its removal pad with zeros faster than formatting does.
+        return text + str(time_ns // 1000 % 1_000_000 + 1_000_000)[1:] + "Z"
+
+    def _trace_text(self, trace_id: int) -> str:
+        known, text = self._trace
+        if trace_id != known:
+            text = f"{trace_id:032x}"
+            self._trace = (trace_id, text)
+        return text
 
     def _add_fields(
         self,
@@ -231,6 +241,15 @@ class LogPipeline:
         return line_bytes
 
 
+def _current_ids() -> tuple[int, int, int]:
+    """Return trace id, span id and trace flags of the current span; zeros if there is none."""
+    span = get_current_span()
+    if type(span) is RecordedSpan:
+        return span.trace_id, span.span_id, span.flags
+    found = span.get_span_context()
+    return found.trace_id, found.span_id, int(found.trace_flags)
+
+
 def _add_context(entry: dict[str, object], attributes: dict[str, Any]) -> None:
     request = context.request_id()
     if request:
@@ -253,11 +272,14 @@ def _dump(entry: Mapping[str, object], bounds: Bounds) -> bytes:
 
 def _shortened(entry: Mapping[str, object], size: int, bytes_max: int) -> bytes:
     """Return the entry with its values cut until it fits; ``truncated`` holds its first size."""
-    marked = {**entry, "truncated": size}
+    fixed = {name: value for name, value in entry.items() if name in _FIXED}
+    rest = {name: value for name, value in entry.items() if name not in _FIXED}
     # JSON needs up to six bytes for a character.
-    for chars, items in ((bytes_max // 64, 50), (bytes_max // 1024, 10), (64, 3)):
-        line = _dump(marked, Bounds(max(chars, 16), items, 3))
+    for chars, items in ((bytes_max // 64, 50), (bytes_max // 1024, 10), (16, 3)):
+        bounds = Bounds(max(chars, 16), items, 3)
+        fields = plain(rest, bounds)
+        cut_fields = fields if isinstance(fields, dict) else {}
+        line = _dump({**fixed, "truncated": size, **cut_fields}, Bounds(max(chars, 64)))
         if len(line) <= bytes_max:
             return line
-    core = {name: entry[name] for name in ("time", "level", "service") if name in entry}
-    return _dump({**core, "truncated": size}, Bounds(64))
+    return _dump({**fixed, "event": "", "truncated": size}, Bounds(32))

@@ -77,18 +77,27 @@ class MetricsListener:
             target=self._server.serve, name="watchkeeper-metrics", daemon=True
         )
         thread.start()
-        if self._targets_dir is not None:
-            try:
-                self._file = self._announce(self._targets_dir)
-            except OSError as error:
-                record_failure("metrics.announce", error)
+        self.announce()
 
-    def stop(self) -> None:
-        """Withdraw the announcement and stop serving; does nothing if it does not serve."""
+    def announce(self) -> None:
+        """Write the announcement, if there is a directory for it and it is not there yet."""
+        if self._targets_dir is None or self._file is not None or self._server is None:
+            return
+        try:
+            self._file = self._write_target(self._targets_dir)
+        except OSError as error:
+            record_failure("metrics.announce", error)
+
+    def withdraw(self) -> None:
+        """Remove the announcement; scrapes are still answered."""
         file, self._file = self._file, None
         if file is not None:
             with contextlib.suppress(OSError):
                 file.unlink()
+
+    def stop(self) -> None:
+        """Withdraw the announcement and stop serving; does nothing if it does not serve."""
+        self.withdraw()
         server, self._server = self._server, None
         if server is not None:
             server.end()
@@ -104,7 +113,7 @@ class MetricsListener:
         self._wanted_port = 0
         self.start()
 
-    def _announce(self, folder: Path) -> Path:
+    def _write_target(self, folder: Path) -> Path:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         slug = re.sub(r"[^A-Za-z0-9_.-]+", "_", self._service)[:100] or "unknown_service"
         for old in folder.glob(f"{slug}-*.json"):

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import weakref
-from asyncio import AbstractEventLoop
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from asyncio import AbstractEventLoop
 
 __all__ = ["LoopMonitor"]
 

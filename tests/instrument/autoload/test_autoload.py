@@ -1,0 +1,172 @@
+"""Zero code: a command's applications are observed, everything else is left alone."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import urllib.request
+from pathlib import Path
+
+import pytest
+from tests.instrument.recorder.collector import collecting
+
+from watchkeeper.instrument.autoload import path_entry, start
+from watchkeeper.testing.processes import wait_until
+
+HERE = Path(__file__).parent
+
+
+def environment(tmp_path: Path, **more: str) -> dict[str, str]:
+    """Return what ``watchkeeper run`` sets."""
+    return {
+        **os.environ,
+        "PYTHONPATH": str(path_entry()),
+        "WATCHKEEPER_AUTOLOAD": "1",
+        "WATCHKEEPER_SERVICE": "plain",
+        "WATCHKEEPER_TARGETS_DIR": str(tmp_path / "targets"),
+        "WATCHKEEPER_SPOOL_DIR": str(tmp_path / "spool"),
+        "WATCHKEEPER_ENDPOINT": "",
+        **more,
+    }
+
+
+def python(code: str, env: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    """Run *code* in a fresh interpreter."""
+    return subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        env=env,
+        timeout=30,
+        check=False,
+    )
+
+
+def test_a_process_that_is_no_application_is_left_alone(tmp_path: Path) -> None:
+    """Nothing of watchkeeper is imported, nothing is written, nothing is announced."""
+    code = "import sys, json, logging; print([m for m in sys.modules if 'watchkeeper' in m])"
+    done = python(code, environment(tmp_path))
+
+    assert ("[]\n", "") == (done.stdout, done.stderr)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_application_is_observed_from_its_first_import(tmp_path: Path) -> None:
+    """Importing a library that we know starts watchkeeper, and the library is instrumented."""
+    code = (
+        "import starlette.applications\n"
+        "import watchkeeper\n"
+        "from watchkeeper.instrument.integrations import installed\n"
+        "print(watchkeeper.current().settings.service, installed())\n"
+    )
+    done = python(code, environment(tmp_path))
+
+    assert (0, "plain ('starlette',)\n") == (done.returncode, done.stdout)
+
+
+def test_without_the_switch_nothing_happens(tmp_path: Path) -> None:
+    """The folder on the path alone starts nothing."""
+    code = "import sys, sqlalchemy; print('watchkeeper' in sys.modules)"
+    done = python(code, environment(tmp_path, WATCHKEEPER_AUTOLOAD=""))
+
+    assert ("False\n", "") == (done.stdout, done.stderr)
+
+
+def test_another_sitecustomize_still_runs(tmp_path: Path) -> None:
+    """The one that ours hides runs too."""
+    (tmp_path / "sitecustomize.py").write_text("import sys; sys.theirs = __file__\n")
+    env = environment(tmp_path)
+    env["PYTHONPATH"] += os.pathsep + str(tmp_path)
+    done = python("import sys; print(sys.theirs)", env)
+
+    assert (f"{tmp_path / 'sitecustomize.py'}\n", "") == (done.stdout, done.stderr)
+
+
+def test_a_bad_setting_costs_one_line(tmp_path: Path) -> None:
+    """The command still runs."""
+    env = environment(tmp_path, WATCHKEEPER_SAMPLE_RATIO="lots")
+    done = python("import sqlalchemy; print('ran')", env)
+
+    assert (0, "ran\n") == (done.returncode, done.stdout)
+    assert done.stderr.startswith("watchkeeper: not started: ")
+    assert done.stderr.count("\n") == 1
+
+
+def test_the_start_never_raises(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A failure is told on the standard error."""
+    monkeypatch.setitem(os.environ, "WATCHKEEPER_ENABLED", "perhaps")
+    start()
+
+    assert "WATCHKEEPER_ENABLED" in capsys.readouterr().err
+
+
+def free_port() -> int:
+    """Return a port that was free a moment ago."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def get(url: str) -> str:
+    """Return the body, or "" while nobody answers."""
+    try:
+        with urllib.request.urlopen(url, timeout=5) as answer:  # noqa: S310 - loopback
+            body: bytes = answer.read()
+            return body.decode()
+    except OSError:
+        return ""
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("option", ["--workers=2", "--reload"])
+def test_a_plain_application_under_uvicorn_is_observed(tmp_path: Path, option: str) -> None:
+    """Each worker announces itself and answers scrapes; spans arrive even at a SIGTERM at once."""
+    port = free_port()
+    targets = tmp_path / "targets"
+    workers = 2 if option == "--workers=2" else 1
+    with collecting() as sink:
+        env = environment(tmp_path, WATCHKEEPER_ENDPOINT=sink.url)
+        env["WATCHKEEPER_EXPORT_INTERVAL_S"] = "30"
+        with subprocess.Popen(
+            [sys.executable, "-m", "uvicorn", "plainapp:app", f"--port={port}", option],
+            cwd=HERE,
+            env=env,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        ) as server:
+            try:
+                assert wait_until(lambda: len(list(targets.glob("plain-*.json"))) == workers, 20)
+                base = f"http://127.0.0.1:{port}/hello"
+                assert wait_until(lambda: get(f"{base}/first") != "", 20)
+                for _ in range(5):
+                    assert get(f"{base}/you") == '{"hello":"you"}'
+                urls = [
+                    f"http://{json.loads(file.read_text())[0]['targets'][0]}/metrics"
+                    for file in targets.glob("plain-*.json")
+                ]
+                texts = "".join(get(url) for url in urls)
+            finally:
+                server.send_signal(signal.SIGTERM)
+                output = server.communicate(timeout=20)[0]
+        names = [span.name for span in sink.spans()]
+    counts = [
+        float(line.rpartition(" ")[2])
+        for line in texts.splitlines()
+        if line.startswith("http_server_request_duration_seconds_count")
+        and 'http_route="/hello/{name}"' in line
+    ]
+
+    assert ["GET /hello/{name}"] * 6 == names
+    assert sum(counts) == 6
+    assert 'event":"greeting you","service":"plain"' in output
+    assert "hook" not in output
+    assert list(targets.iterdir()) == []
