@@ -141,6 +141,27 @@ def test_an_empty_document_is_rejected(desk: Desk) -> None:
     assert wait_until(lambda: desk.document(number["id"], owner)["status"] == "rejected", 20)
 
 
+def test_a_worker_that_is_asked_to_stop_finishes_its_job(desk: Desk) -> None:
+    """SIGTERM lets the running job end, so that no document stays half ingested."""
+    owner = desk.person()
+    desk.faults.set("queue_backlog", 1.0)
+    body = {"title": "slow", "body": "A job of three seconds."}
+
+    def begun() -> int:
+        log = desk.supervisor.tail("worker", 10_000)
+        return log.count("Executing watchkeeper.demo.jobs.ingest_document")
+
+    before = begun()
+    number = desk.api.post("/documents", json=body, headers=owner).json()["id"]
+    assert wait_until(lambda: begun() > before, 10)
+
+    code = desk.supervisor.stop("worker")
+
+    desk.supervisor.restart("worker")
+    assert 0 == code
+    assert "indexed" == desk.document(number, owner)["status"]
+
+
 def test_the_errors_fault_fails_requests_until_it_is_cleared(desk: Desk) -> None:
     """At full strength every request is a 500; cleared, none is."""
     person = desk.person()
