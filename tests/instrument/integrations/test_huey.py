@@ -1,12 +1,14 @@
 """Tasks of huey: what travels with them, and what is recorded."""
 
+import shutil
+import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from huey import MemoryHuey, SqliteHuey
+from huey import MemoryHuey, RedisHuey, SqliteHuey
 from huey.exceptions import CancelExecution
 from huey.serializer import SignedSerializer
 from opentelemetry.trace import SpanKind, StatusCode
@@ -248,3 +250,40 @@ def test_undo_takes_the_receivers_back(rig: Rig, queue: Any) -> None:
     undo()
     run_one(queue)
     assert ["enqueue work"] == [span.name for span in rig.spans]
+
+
+@pytest.fixture
+def redis_socket(tmp_path: Path) -> Iterator[str]:
+    """Run a Redis server on a socket of its own."""
+    program = shutil.which("redis-server")
+    if program is None:
+        pytest.skip("redis-server is not installed")
+    path = str(tmp_path / "redis.sock")
+    server = subprocess.Popen(
+        [program, "--port", "0", "--unixsocket", path, "--save", "", "--dir", str(tmp_path)],
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert server.stdout is not None
+    assert any("eady to accept connections" in line for line in server.stdout)
+    yield path
+    server.terminate()
+    server.communicate()
+
+
+def test_tasks_travel_through_redis(instrumented: Rig, redis_socket: str) -> None:
+    """The same trace, wait and depth with a queue in Redis."""
+    queue = RedisHuey("remote", url=f"unix://{redis_socket}")
+
+    @task(queue)
+    def work() -> None:
+        return
+
+    work()
+    assert 1 == instrumented.value('job_queue_depth{job_queue="remote"}')
+    instrumented.clock.advance(1.5)
+    run_one(queue)
+    run = instrumented.named("job work")
+    assert instrumented.named("enqueue work").span_id == run.parent_id
+    assert (1.5, "success") == (run.attributes["job.wait_s"], run.attributes["job.outcome"])
+    queue.storage.pool.disconnect()

@@ -18,7 +18,8 @@ def instrument(host: Host) -> Callable[[], None]:
     FastAPI switches its own spans on once a tracer provider is set. A request that we record has
     ``scope["fastapi.telemetry"]`` set to None, FastAPI's own mark for an excluded request, which is
     looked at before anything else: one server span, and nothing spent on a second one. Websocket
-    connections, which we let pass, keep FastAPI's span.
+    connections, which we let pass, keep FastAPI's span. Providers given to
+    ``FastAPI(telemetry=…)`` see nothing of recorded requests either.
 
     Returns:
         A function that undoes it.
