@@ -16,21 +16,25 @@ __all__ = ["escaped", "payload"]
 
 _RED, _GREEN = "#d0342c", "#2e9e5b"
 _NOTICES_MAX = 8
-_TEXT_MAX, _LABEL_MAX, _LABELS_MAX = 600, 120, 12
+_TEXT_MAX, _LABEL_MAX, _LABELS_MAX = 600, 120, 10
 _ATTENTION = re.compile(r"@(?=(?:here|channel|everyone|group)\b)", re.IGNORECASE)
+_PART = re.compile(r"&[a-z]*\Z")
+"""An entity that a cut went through."""
 _UNSHOWN = {"alertname", "severity"}
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def escaped(text: str, most: int = _TEXT_MAX) -> str:
-    """Return *text* such that Slack shows it as it is.
+    """Return *text* such that Slack shows it as it is, in at most *most* characters.
 
     ``&``, ``<`` and ``>`` become entities, which disarms links and mentions; an invisible word
-    joiner keeps ``@here`` and its like from calling anybody; text beyond *most* characters is cut.
+    joiner keeps ``@here`` and its like from calling anybody.
     """
-    cut = text if len(text) <= most else f"{text[: most - 1]}…"
-    cut = cut.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-    return _ATTENTION.sub("@\u2060", cut)
+    safe = text[:most].replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    safe = _ATTENTION.sub("@\u2060", safe)
+    if len(safe) <= most and len(text) <= most:
+        return safe
+    return _PART.sub("", safe[: most - 1]) + "…"
 
 
 def payload(message: Message, *, external_url: str = "") -> dict[str, Any]:
@@ -58,7 +62,7 @@ def payload(message: Message, *, external_url: str = "") -> dict[str, Any]:
 
 
 def _section(text: str) -> dict[str, Any]:
-    return {"type": "section", "text": {"type": "mrkdwn", "text": text[:3000]}}
+    return {"type": "section", "text": {"type": "mrkdwn", "text": text}}
 
 
 def _notice(notice: Notice, message: Message, external_url: str) -> list[dict[str, Any]]:
@@ -96,7 +100,7 @@ def _labels(notice: Notice) -> str:
     lines = [f"{escaped(k, 60)}: {escaped(v, _LABEL_MAX)}" for k, v in shown[:_LABELS_MAX]]
     if len(shown) > _LABELS_MAX:
         lines.append(f"… and {len(shown) - _LABELS_MAX} more")
-    return "\n".join(lines)[:1900] or "everything"
+    return "\n".join(lines) or "everything"
 
 
 def _moment(t_ms: int) -> str:

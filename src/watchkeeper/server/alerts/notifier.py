@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 from collections.abc import Iterable, Sequence
 
@@ -148,11 +149,12 @@ class AlertNotifier:
                 _log.error("notifications cannot be read or written", error=str(error))
             except Exception:  # noqa: BLE001 - logged; a defect of ours must not end delivery
                 _log.exception("notifier failed")
-            try:
-                timeout_s = _IDLE_S if wait_s is None else min(max(wait_s, 0.05), _IDLE_S)
-                await asyncio.wait_for(self._woken.wait(), timeout_s)
-            except TimeoutError:
-                continue
+            # Not asyncio.wait_for: before Python 3.12 it can swallow a cancellation.
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(
+                    _IDLE_S if wait_s is None else min(max(wait_s, 0.05), _IDLE_S)
+                ):
+                    await self._woken.wait()
 
     def _now_ms(self) -> int:
         return self._clock.now_ns() // 1_000_000

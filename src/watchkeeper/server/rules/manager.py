@@ -231,7 +231,8 @@ class RuleManager:
         for key, task in self._tasks.items():
             # An evaluation that is under way may end, so that its commit is not done twice.
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._runs[key].idle(), _STOP_S)
+                async with asyncio.timeout(_STOP_S):
+                    await self._runs[key].idle()
             task.cancel()
         await asyncio.gather(*self._tasks.values(), return_exceptions=True)
         self._tasks = {}

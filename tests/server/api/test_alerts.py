@@ -1,0 +1,66 @@
+"""Our own endpoints for dashboards and notifications."""
+
+from __future__ import annotations
+
+import httpx
+import pytest
+from starlette.applications import Starlette
+
+from watchkeeper.server.alerts.outbox import insert
+from watchkeeper.server.api.alerts import routes
+from watchkeeper.server.rules.model import Alert, AlertEvent, AlertState
+from watchkeeper.server.series import sorted_labels
+from watchkeeper.server.store.store import Store
+
+BASE = "/api/watchkeeper/v1"
+
+
+@pytest.fixture
+def http(store: Store) -> httpx.AsyncClient:
+    """Return a client of the routes."""
+    app = Starlette(routes=routes(store))
+    return httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://127.0.0.1")
+
+
+async def test_dashboards_are_listed_and_shown(http: httpx.AsyncClient) -> None:
+    """Each listed uid leads to a dashboard with rows and panels."""
+    listing = (await http.get(f"{BASE}/dashboards")).json()["dashboards"]
+    for entry in listing:
+        board = (await http.get(f"{BASE}/dashboards/{entry['uid']}")).json()
+        assert entry == {name: board[name] for name in ("uid", "title", "description")}
+        assert all(row["panels"] and row["question"] for row in board["rows"])
+
+    assert ["overview", "agents"] == [entry["uid"] for entry in listing][:2]
+
+
+async def test_an_unknown_dashboard_is_explained(http: httpx.AsyncClient) -> None:
+    """404 names what there is."""
+    answer = await http.get(f"{BASE}/dashboards/nope")
+
+    assert 404 == answer.status_code
+    assert "overview" in answer.json()["error"]
+
+
+async def test_notifications_are_listed_newest_first(http: httpx.AsyncClient, store: Store) -> None:
+    """Each carries what the UI shows; the limit is honoured, and checked."""
+    for n in range(3):
+        labels = sorted_labels({"alertname": "A", "n": str(n)})
+        alert = Alert(labels, (), AlertState.FIRING, 1.0, n, n)
+        with store.state_write() as cursor:
+            insert(cursor, [AlertEvent("A", True, alert)], ["slack"], 1000 + n)
+    found = (await http.get(f"{BASE}/notifications", params={"limit": "2"})).json()["notifications"]
+
+    assert [1002, 1001] == [entry["created_ms"] for entry in found]
+    assert {
+        "id": found[0]["id"],
+        "rule": "A",
+        "labels": {"alertname": "A", "n": "2"},
+        "status": "firing",
+        "receiver": "slack",
+        "created_ms": 1002,
+        "sent_ms": None,
+        "attempts": 0,
+        "outcome": "pending",
+        "answer": "",
+    } == found[0]
+    assert 400 == (await http.get(f"{BASE}/notifications", params={"limit": "-1"})).status_code
