@@ -32,6 +32,9 @@ class _NoRequests(logging.Filter):
         return record.levelno > logging.INFO
 
 
+_NO_REQUESTS = _NoRequests()
+
+
 class SlackReceiver:
     """One incoming webhook.
 
@@ -60,7 +63,7 @@ class SlackReceiver:
                 "the Slack webhook's address cannot be used: got a secret that is not shown. "
                 "Accepted: https://hooks.slack.com/services/… . Next: correct slack_webhook_url."
             )
-        logging.getLogger("httpx").addFilter(_NoRequests())
+        logging.getLogger("httpx").addFilter(_NO_REQUESTS)
         self._url = url
         self._external_url = external_url
         self._timeout_s = timeout_s
