@@ -45,7 +45,10 @@ def test_what_ships_is_sound() -> None:
         (replace(PANEL, queries=(Query('up{route="/"}'),)), "up has no label route"),
         (replace(PANEL, queries=(Query("sum by (nope) (up)"),)), "no series here has the label"),
         (replace(PANEL, queries=(Query("sum by (job (up)"),)), "does not parse"),
-        (replace(PANEL, queries=(Query("process_uptime_seconds", "{{zone}}"),)), "the legend names zone"),
+        (
+            replace(PANEL, queries=(Query("process_uptime_seconds", "{{zone}}"),)),
+            "the legend names zone",
+        ),
         (replace(PANEL, unit=Unit.BYTES), "unit bytes does not fit {'s': 1}"),
         (replace(PANEL, width=13), "width 13 is not 1 to 12"),
         (
