@@ -26,6 +26,7 @@ def test_the_end_of_a_server_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     calls: list[str] = []
 
     async def original(self: object, sockets: object = None) -> None:
+        del self, sockets
         calls.append("original")
 
     monkeypatch.setattr(uvicorn.server.Server, "shutdown", original)

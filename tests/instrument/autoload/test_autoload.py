@@ -124,6 +124,17 @@ def get(url: str) -> str:
         return ""
 
 
+def served(urls: list[str]) -> float:
+    """Return how many requests of the route the metrics at *urls* count together."""
+    return sum(
+        float(line.rpartition(" ")[2])
+        for url in urls
+        for line in get(url).splitlines()
+        if line.startswith("http_server_request_duration_seconds_count")
+        and 'http_route="/hello/{name}"' in line
+    )
+
+
 @pytest.mark.timeout(60)
 @pytest.mark.parametrize("option", ["--workers=2", "--reload"])
 def test_a_plain_application_under_uvicorn_is_observed(tmp_path: Path, option: str) -> None:
@@ -153,20 +164,14 @@ def test_a_plain_application_under_uvicorn_is_observed(tmp_path: Path, option: s
                     f"http://{json.loads(file.read_text())[0]['targets'][0]}/metrics"
                     for file in targets.glob("plain-*.json")
                 ]
-                texts = "".join(get(url) for url in urls)
+                counted = wait_until(lambda: served(urls) == 6, 10)
             finally:
                 server.send_signal(signal.SIGTERM)
                 output = server.communicate(timeout=20)[0]
         names = [span.name for span in sink.spans()]
-    counts = [
-        float(line.rpartition(" ")[2])
-        for line in texts.splitlines()
-        if line.startswith("http_server_request_duration_seconds_count")
-        and 'http_route="/hello/{name}"' in line
-    ]
 
     assert ["GET /hello/{name}"] * 6 == names
-    assert sum(counts) == 6
+    assert counted
     assert 'event":"greeting you","service":"plain"' in output
     assert "hook" not in output
     assert list(targets.iterdir()) == []

@@ -6,6 +6,7 @@ but what every interpreter has loaded; watchkeeper starts when one of the librar
 imported. Another ``sitecustomize`` further down the path runs too.
 """
 
+import importlib
 import sys
 from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
 
@@ -24,9 +25,7 @@ class _Starter:
         if self in sys.meta_path:
             sys.meta_path.remove(self)
         try:
-            from watchkeeper.instrument import autoload  # noqa: PLC0415 - only now is it needed
-
-            autoload.start()
+            importlib.import_module("watchkeeper.instrument.autoload").start()
         except Exception as error:  # noqa: BLE001 - the application's own import must go on
             sys.stderr.write(f"watchkeeper: not started: {error}\n")
         # The list of finders has changed under the import system's loop, so ask it again.
