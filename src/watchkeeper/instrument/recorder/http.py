@@ -6,8 +6,12 @@ wait, what a partial success means.
 
 from __future__ import annotations
 
+# The first connection would import this codec. A fork in the middle of that import leaves the
+# child with half of it and "unknown encoding: idna", so it is imported before anyone forks.
+import encodings.idna  # noqa: F401
 import gzip
 import http.client
+import os
 import ssl
 import sys
 from collections.abc import Mapping
@@ -97,8 +101,16 @@ class HttpExporter:
             return Outcome("retry", reachable=False, detail=detail)
 
     def after_fork(self) -> None:
-        """Close the child's copies of the connections; the parent's stay open."""
-        self.close()
+        """Close the child's descriptors of the connections; the parent's stay open.
+
+        The parent's worker may have been reading when the fork came. The lock of its buffer is then
+        held for ever in the child, so no method that takes it is called here.
+        """
+        connections, self._connections = self._connections, {}
+        for connection in connections.values():
+            sock = connection.sock
+            if sock is not None and (handle := sock.detach()) >= 0:
+                os.close(handle)
 
     def close(self) -> None:
         """Close the connections; a later export opens new ones."""
