@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -132,6 +133,28 @@ def test_a_document_is_ingested_and_found(desk: Desk) -> None:
     assert 404 == desk.api.get(f"/documents/{number}", headers=stranger).status_code
 
 
+def test_a_job_that_fails_is_tried_again(desk: Desk) -> None:
+    """Every tenth document's digest fails once and succeeds at its second try."""
+    owner = desk.person()
+    target = next(desk.settings.targets_dir.glob("agentdesk-worker-*.json"))
+    address = json.loads(target.read_text())[0]["targets"][0]
+
+    def ended(outcome: str) -> float:
+        series = f'job_name="digest",job_queue="agentdesk",job_outcome="{outcome}"'
+        lines = httpx.get(f"http://{address}/metrics", timeout=5.0).text.splitlines()
+        counts = [line for line in lines if line.startswith("job_run_duration_seconds_count")]
+        return sum(float(line.split()[1]) for line in counts if series in line)
+
+    before = ended("retry")
+    body = {"title": "terms", "body": "One paragraph."}
+    for _ in range(10):
+        desk.api.post("/documents", json=body, headers=owner)
+
+    assert wait_until(lambda: ended("retry") == before + 1, 20)
+    assert wait_until(lambda: ended("success") >= 10, 20)
+    assert 0 == ended("error")
+
+
 def test_an_empty_document_is_rejected(desk: Desk) -> None:
     """A document without text ends as rejected, not as failed for ever."""
     owner = desk.person()
@@ -152,12 +175,16 @@ def test_a_worker_that_is_asked_to_stop_finishes_its_job(desk: Desk) -> None:
         return log.count("Executing watchkeeper.demo.jobs.ingest_document")
 
     before = begun()
+    starts = desk.supervisor.tail("worker", 10_000).count("consumer started")
     number = desk.api.post("/documents", json=body, headers=owner).json()["id"]
     assert wait_until(lambda: begun() > before, 10)
 
     code = desk.supervisor.stop("worker")
 
     desk.supervisor.restart("worker")
+    assert wait_until(
+        lambda: desk.supervisor.tail("worker", 10_000).count("consumer started") > starts, 30
+    )
     assert 0 == code
     assert "indexed" == desk.document(number, owner)["status"]
 
