@@ -30,12 +30,12 @@ def build_ui() -> None:
         subprocess.CalledProcessError: npm or Vite failed; their output is on the terminal.
     """
     home = node_home()
-    node = home / "bin" / "node"
+    node: Path = home / "bin" / "node"
     npm = home / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"
     environment = {**os.environ, "PATH": f"{node.parent}{os.pathsep}{os.environ.get('PATH', '')}"}
     quiet = ["--no-audit", "--no-fund", "--loglevel=error"]
-    for command in ([node, npm, "ci", *quiet], [node, npm, "run", "--silent", "build"]):
-        subprocess.run(command, cwd=UI, env=environment, check=True)  # noqa: S603
+    for words in (["ci", *quiet], ["run", "--silent", "build"]):
+        subprocess.run([str(node), str(npm), *words], cwd=UI, env=environment, check=True)  # noqa: S603
     built = UI / "dist"
     shutil.rmtree(STATIC, ignore_errors=True)
     shutil.copytree(built, STATIC)

@@ -23,7 +23,7 @@ def run(args: argparse.Namespace) -> int:
     from watchkeeper.cli.main import parser
     from watchkeeper.cli.reference import commands_page
     from watchkeeper.define.render import golden
-    from watchkeeper.instrument.settings import settings_page
+    from watchkeeper.instrument.reference import settings_page
     from watchkeeper.vocabulary.reference import telemetry_page
 
     reference = args.root / "docs" / "reference"

@@ -35,7 +35,8 @@ STALE_NAN: float = float(np.array([STALE_NAN_BITS], dtype=np.uint64).view(np.flo
 
 def is_stale(values: NDArray[np.float64]) -> NDArray[np.bool_]:
     """Return which of *values* are staleness markers, by bit pattern."""
-    return values.view(np.uint64) == np.uint64(STALE_NAN_BITS)
+    stale: NDArray[np.bool_] = values.view(np.uint64) == np.uint64(STALE_NAN_BITS)
+    return stale
 
 
 def sorted_labels(labels: Mapping[str, str]) -> Labels:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -198,11 +198,11 @@ class DemoCheck:
         start_s, end_s = self._window_s()
         ids = [trace["traceID"] for trace in self._apis.traces(int(start_s), int(end_s) + 1)]
 
-        def fetch(trace_id: str) -> tuple[str, list[Mapping[str, Any]]]:
-            return trace_id, list(self._apis.trace_spans(trace_id))
+        def fetch(trace_id: str) -> tuple[str, Sequence[Mapping[str, Any]]]:
+            return trace_id, self._apis.trace_spans(trace_id)
 
         with ThreadPoolExecutor(_FETCHERS) as pool:
-            fetched: Iterable[tuple[str, list[Mapping[str, Any]]]] = pool.map(fetch, ids)
+            fetched: Iterable[tuple[str, Sequence[Mapping[str, Any]]]] = pool.map(fetch, ids)
             return judge(fetched)
 
     def samples(self) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,7 +19,7 @@ class Completeness:
     """Trace id to what is wrong with it."""
 
 
-def judge(traces: Iterable[tuple[str, list[Mapping[str, Any]]]]) -> Completeness:
+def judge(traces: Iterable[tuple[str, Sequence[Mapping[str, Any]]]]) -> Completeness:
     """Count traces and spans, and name each trace that is not whole.
 
     A trace is whole if exactly one of its spans has no parent and the parent of every other

@@ -1,0 +1,174 @@
+"""Every page of a running demo shows what it should, in light and dark."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Literal
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+pytestmark = pytest.mark.timeout(300)
+
+Theme = Literal["light", "dark"]
+_WAIT_MS = 20_000
+
+
+class Visit:
+    """A page under watch: what it asked for and what it complained about."""
+
+    def __init__(self, page: Page, base: str) -> None:
+        """Watch *page*, which belongs to the server at *base*."""
+        self.page = page
+        self.base = base
+        self.foreign: list[str] = []
+        self.complaints: list[str] = []
+        page.on("request", lambda request: self._asked(request.url))
+        page.on("console", lambda message: self._said(message.type, message.text))
+        page.on("pageerror", lambda error: self.complaints.append(str(error)))
+
+    def _asked(self, url: str) -> None:
+        if not url.startswith((self.base, "data:")):
+            self.foreign.append(url)
+
+    def _said(self, kind: str, text: str) -> None:
+        if kind == "error":
+            self.complaints.append(text)
+
+    def open(self, path: str) -> Page:
+        """Open a page by its address within the application."""
+        self.page.goto(f"{self.base}/#{path}")
+        return self.page
+
+    def clean(self) -> None:
+        """Assert that nothing left the host and nothing was complained about."""
+        assert [] == self.foreign
+        assert [] == self.complaints
+
+
+@pytest.fixture(params=["light", "dark"])
+def theme(request: pytest.FixtureRequest) -> Theme:
+    """Return each theme in turn."""
+    chosen: Theme = request.param
+    return chosen
+
+
+@pytest.fixture
+def visit(browser: Browser, demo: str, theme: Theme) -> Iterator[Visit]:
+    """Yield a fresh page in a theme."""
+    context = browser.new_context(
+        color_scheme=theme, viewport={"width": 1440, "height": 1000}, reduced_motion="reduce"
+    )
+    page = context.new_page()
+    page.set_default_timeout(_WAIT_MS)
+    expect.set_options(timeout=_WAIT_MS)
+    yield Visit(page, demo)
+    context.close()
+
+
+def background(page: Page) -> int:
+    """Return the brightness of the page's background, 0 to 255."""
+    colour = str(page.evaluate("getComputedStyle(document.body).backgroundColor"))
+    red, green, blue = (int(number) for number in re.findall(r"\d+", colour)[:3])
+    return (red + green + blue) // 3
+
+
+@pytest.mark.parametrize("uid", ["overview", "agents", "work", "authentication"])
+def test_every_panel_of_a_dashboard_has_data(
+    visit: Visit, theme: Theme, screenshots: Path, uid: str
+) -> None:
+    """Each panel draws data in the theme that the system asks for."""
+    page = visit.open(f"/d/{uid}")
+    panels = page.locator('[data-testid^="panel-"]')
+    expect(panels.first).to_be_visible()
+    for panel in panels.all():
+        panel.scroll_into_view_if_needed()
+        expect(panel).to_have_attribute("data-state", "data")
+    page.evaluate("window.scrollTo(0, 0)")
+    page.screenshot(path=screenshots / f"{uid}-{theme}.png", full_page=True)
+
+    assert (background(page) > 127) == (theme == "light")
+    assert panels.count() >= 4
+    visit.clean()
+
+
+def test_a_trace_is_found_and_opened(visit: Visit, theme: Theme, screenshots: Path) -> None:
+    """The search lists traces with errors; one opens as a gantt whose spans show details."""
+    page = visit.open("/traces")
+    expect(page.get_by_test_id("trace-row").first).to_be_visible()
+    page.screenshot(path=screenshots / f"traces-{theme}.png")
+    page.get_by_test_id("trace-name").fill("POST /agents/{name}/run")
+    page.get_by_test_id("trace-search").click()
+    row = page.get_by_test_id("trace-row").filter(has_text="/agents/{name}/run").first
+    expect(row).to_be_visible()
+    row.click()
+    spans = page.get_by_test_id("span-row")
+    expect(spans.first).to_contain_text("POST /agents/{name}/run")
+    spans.first.click()
+    expect(page.get_by_test_id("span-detail")).to_contain_text("http.request.method")
+    page.screenshot(path=screenshots / f"trace-{theme}.png")
+
+    visit.clean()
+
+
+def test_a_log_line_shows_its_fields_and_its_trace(
+    visit: Visit, theme: Theme, screenshots: Path
+) -> None:
+    """Lines are listed; one opens with its fields and leads to its trace."""
+    page = visit.open("/logs")
+    rows = page.get_by_test_id("log-row")
+    expect(rows.first).to_be_visible()
+    page.get_by_test_id("log-text").fill("http.request")
+    page.get_by_test_id("log-text").press("Enter")
+    matching = rows.filter(has_text="http.request").first
+    expect(matching).to_be_visible()
+    matching.click()
+    expect(page.get_by_test_id("log-detail").first).to_contain_text("http_route")
+    page.screenshot(path=screenshots / f"logs-{theme}.png")
+    page.get_by_test_id("log-trace").first.click()
+    expect(page.get_by_test_id("span-row").first).to_be_visible()
+
+    visit.clean()
+
+
+def test_the_firing_alert_and_its_message_are_shown(
+    visit: Visit, theme: Theme, screenshots: Path
+) -> None:
+    """The alert's rule, the badge in the navigation and the delivered message are there."""
+    page = visit.open("/alerts")
+    rule = page.locator('[data-testid="alert-rule"][data-name="ApiErrorRate"]')
+    expect(rule).to_be_visible()
+    expect(
+        page.get_by_test_id("notification").filter(has_text="ApiErrorRate").first
+    ).to_be_visible()
+    expect(page.get_by_test_id("firing-count")).to_be_visible()
+    page.screenshot(path=screenshots / f"alerts-{theme}.png", full_page=True)
+
+    visit.clean()
+
+
+def test_an_empty_search_says_what_to_do(visit: Visit, theme: Theme, screenshots: Path) -> None:
+    """Nothing found is said in words, not by a blank page."""
+    page = visit.open("/logs")
+    expect(page.get_by_test_id("log-row").first).to_be_visible()
+    page.get_by_test_id("log-text").fill("no line says this")
+    page.get_by_test_id("log-text").press("Enter")
+    expect(page.get_by_test_id("empty").first).to_be_visible()
+    page.screenshot(path=screenshots / f"empty-{theme}.png")
+
+    visit.clean()
+
+
+def test_the_theme_can_be_changed(visit: Visit, theme: Theme) -> None:
+    """The toggle turns light into dark and dark into light."""
+    page = visit.open("/d/overview")
+    expect(page.get_by_test_id("theme-toggle")).to_be_visible()
+    before = background(page)
+    for _ in range(2):  # system, light and dark take turns
+        page.get_by_test_id("theme-toggle").click()
+        if (background(page) > 127) != (before > 127):
+            break
+
+    assert (background(page) > 127) != (theme == "light")
