@@ -29,9 +29,8 @@ class _Starter:
         except Exception as error:  # noqa: BLE001 - the application's own import must go on
             sys.stderr.write(f"watchkeeper: not started: {error}\n")
         # The list of finders has changed under the import system's loop, so ask it again.
-        import importlib.util  # noqa: PLC0415 - likewise
-
-        return importlib.util.find_spec(name)
+        spec: ModuleSpec | None = importlib.import_module("importlib.util").find_spec(name)
+        return spec
 
 
 def _run_next() -> None:
