@@ -108,7 +108,9 @@ def test_late_samples_find_their_place(store: Store) -> None:
     assert 'refused_total{reason="out_of_order",signal="metrics"} 1.0' in page
 
 
-@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(batches=st.lists(st.lists(st.tuples(st.integers(0, 2), st.integers(-70, 0)), max_size=8)))
 def test_memory_and_disk_hold_the_same(
     tmp_path_factory: pytest.TempPathFactory, batches: list[list[tuple[int, int]]]

@@ -115,8 +115,9 @@ class DirectoryLock:
                 accepted="one server for each directory",
                 next_step=f"stop process {holder}, or start this one with another --data-dir",
             ) from None
-        os.ftruncate(self._file, 0)
-        os.pwrite(self._file, f"{os.getpid()} {clock.now_ns()}\n".encode(), 0)
+        with contextlib.suppress(OSError):  # on a full disk the lock holds without its words
+            os.ftruncate(self._file, 0)
+            os.pwrite(self._file, f"{os.getpid()} {clock.now_ns()}\n".encode(), 0)
 
     def release(self) -> None:
         """Let the directory go; harmless if called again."""

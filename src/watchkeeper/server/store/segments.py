@@ -35,6 +35,10 @@ _SCHEMAS = {
 }
 _FILE = re.compile(r"\d{4}-\d{2}-\d{2}\.duckdb")
 _WAL_POSITION = re.compile(r"entry at byte position (\d+)")
+_TRANSIENT = re.compile(
+    r"(?i)no space left|file handle conflict|permission denied|could not set lock"
+)
+"""What keeps a sound file from being opened."""
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _DIGESTS_MAX = 200_000
 
@@ -105,7 +109,7 @@ class Segments:
         """
         self._directory = directory
         self._clock = clock
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._open: dict[tuple[str, str], Segment] = {}
         self.quarantined: list[Quarantined] = []
         shutil.rmtree(directory / "tmp", ignore_errors=True)
@@ -197,8 +201,36 @@ class Segments:
 
     def checkpoint(self, segment: Segment) -> None:
         """Move a segment's write-ahead log into its file, if nobody is in the way."""
-        with contextlib.suppress(duckdb.Error), self._instance.cursor() as cursor:
-            cursor.execute(f"CHECKPOINT {segment.alias}")
+        try:
+            with self._instance.cursor() as cursor:
+                cursor.execute(f"CHECKPOINT {segment.alias}")
+        except duckdb.Error as error:
+            self.mend(segment.signal, segment.day, error)
+
+    def mend(self, signal: str, day: str, error: duckdb.Error) -> None:
+        """Attach a segment anew that DuckDB refuses after a failed checkpoint (a full disk).
+
+        Committed rows are in its log. If it does not open now, `segment` and `reopen` try again.
+        """
+        if "invalidated" not in str(error):
+            return
+        with self._lock, contextlib.suppress(duckdb.Error), self._instance.cursor() as cursor:
+            if signal == "state":
+                cursor.execute(f"DETACH {self.state.alias}")
+                self._try_attach(self.state)
+                return
+            segment = self._open.pop((signal, day), None)
+            if segment is not None:
+                cursor.execute(f"DETACH {segment.alias}")
+                self._attach(signal, day, segment.path)
+
+    def reopen(self) -> None:
+        """Attach the segments that `mend` let go."""
+        for signal in SIGNALS:
+            for path in sorted((self._directory / signal).glob("*.duckdb")):
+                if _FILE.fullmatch(path.name):
+                    with contextlib.suppress(duckdb.Error):
+                        self._attach(signal, path.stem, path)
 
     def close(self) -> None:
         """Checkpoint and close everything; a log that stays is replayed at the next start."""
@@ -229,7 +261,7 @@ class Segments:
             try:
                 self._try_attach(segment)
             except (duckdb.Error, UnicodeDecodeError) as error:
-                if not existed:
+                if not existed or _TRANSIENT.search(str(error)):
                     raise
                 self._recover(segment, str(error))
             path.chmod(0o600)

@@ -14,7 +14,7 @@ import duckdb
 import structlog
 
 from watchkeeper.clock import Clock
-from watchkeeper.errors import OverloadError, QueryLimitError
+from watchkeeper.errors import OverloadError, QueryLimitError, StoreError
 from watchkeeper.server.selfmetrics import ServerMetrics
 from watchkeeper.server.series import Exemplar, Labels, Matcher, Series
 from watchkeeper.server.store.head import Head
@@ -217,7 +217,11 @@ class Store:
 
     @contextlib.contextmanager
     def state_write(self) -> Iterator[duckdb.DuckDBPyConnection]:
-        """Open a transaction on the state database: committed at the end, undone on an error."""
+        """Open a transaction on the state database: committed at the end, undone on an error.
+
+        Raises:
+            StoreError: It could not be committed.
+        """
         with self._state_lock, self._segments.cursor() as cursor:
             cursor.execute(f"USE {self._segments.state.alias}")
             cursor.execute("BEGIN")
@@ -226,7 +230,13 @@ class Store:
             except BaseException:
                 cursor.execute("ROLLBACK")
                 raise
-            cursor.execute("COMMIT")
+            try:
+                cursor.execute("COMMIT")
+            except duckdb.Error as error:
+                self._segments.mend("state", "", error)
+                raise StoreError(
+                    f"the state was not committed: {error}. Next: see whether the disk is full."
+                ) from error
 
     def select(self, matchers: Sequence[Matcher], start_ms: int, end_ms: int) -> list[Series]:
         """Return series with their samples; see `watchkeeper.server.series.Queryable`."""
@@ -290,6 +300,7 @@ class Store:
 
     def _maintain(self) -> None:
         now_ns = self._clock.now_ns()
+        self._segments.reopen()
         self._head.trim(now_ns // _MS_NS - int(self._settings.head_window_s * 1_000))
         today = day_of(now_ns)
         everything = [s for signal in SIGNALS for s in self._segments.between(signal)]

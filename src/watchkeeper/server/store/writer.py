@@ -185,6 +185,8 @@ class Writer:
             return {id(items[0].pending): PayloadError(f"a value cannot be stored: {error}")}
         except (duckdb.Error, StoreError, OSError) as error:
             _log.warning("store.commit_failed", signal=signal, day=day, reason=str(error))
+            if isinstance(error, duckdb.Error):
+                self._segments.mend(signal, day, error)
             self._metrics.count("watchkeeper.server.refused", signal, "commit_failed")
             wrapped = OverloadError("the disk did not take the batch. Next: send again.", 5.0)
             wrapped.__cause__ = error
