@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import itertools
+import ssl
 import threading
 from collections import deque
 from collections.abc import Iterator
@@ -37,7 +38,7 @@ class Request(NamedTuple):
 class Collector:
     """Keeps requests; answers from `script` while it lasts, then 200."""
 
-    def __init__(self, port: int = 0) -> None:
+    def __init__(self, port: int = 0, tls: ssl.SSLContext | None = None) -> None:
         self.requests: list[Request] = []
         self.script: deque[Answer] = deque()
         self.connections = 0
@@ -78,13 +79,17 @@ class Collector:
 
         self.server = Server(("127.0.0.1", port), Handler)
         self.port = self.server.server_address[1]
+        self._scheme = "http"
+        if tls is not None:
+            self._scheme = "https"
+            self.server.socket = tls.wrap_socket(self.server.socket, server_side=True)
         self._thread = threading.Thread(target=self.server.serve_forever, args=(0.02,), daemon=True)
         self._thread.start()
 
     @property
     def url(self) -> str:
         """The base URL."""
-        return f"http://127.0.0.1:{self.port}"
+        return f"{self._scheme}://127.0.0.1:{self.port}"
 
     def close(self) -> None:
         """Stop serving."""
@@ -118,9 +123,9 @@ def spans_of(body: bytes) -> list[Span]:
 
 
 @contextmanager
-def collecting(port: int = 0) -> Iterator[Collector]:
+def collecting(port: int = 0, tls: ssl.SSLContext | None = None) -> Iterator[Collector]:
     """Run a collector for the length of a ``with`` block."""
-    collector = Collector(port)
+    collector = Collector(port, tls)
     try:
         yield collector
     finally:

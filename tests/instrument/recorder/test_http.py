@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import socket
+import ssl
 import threading
+from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address
+from pathlib import Path
 
 import pytest
 from tests.instrument.recorder.collector import Answer, TickingClock, collecting
@@ -172,6 +176,54 @@ def test_a_server_that_closed_a_kept_connection_is_tried_afresh() -> None:
         assert "delivered" == exporter.export("traces", b"x", 1).kind
         exporter.close()
         assert 1 == len(again.requests)
+
+
+def self_signed(directory: Path) -> Path:
+    """Write a key and a certificate for 127.0.0.1, valid for a day, into one file."""
+    x509 = pytest.importorskip("cryptography.x509")
+    from cryptography.hazmat.primitives import hashes, serialization
+    from cryptography.hazmat.primitives.asymmetric import ec
+
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "127.0.0.1")])
+    now = datetime.now(UTC)
+    address = x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))])
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=1))
+        .add_extension(address, critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    path = directory / "both.pem"
+    path.write_bytes(
+        key.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.NoEncryption(),
+        )
+        + certificate.public_bytes(serialization.Encoding.PEM)
+    )
+    return path
+
+
+def test_https_verifies_the_certificate(tmp_path: Path) -> None:
+    """A trusted certificate is accepted; an unknown one leaves the batch undelivered."""
+    path = self_signed(tmp_path)
+    server_side = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    server_side.load_cert_chain(path)
+    with collecting(tls=server_side) as collector:
+        trusting = exporter_for(collector.url, tls=ssl.create_default_context(cafile=str(path)))
+        assert "delivered" == trusting.export("traces", b"secret", 1).kind
+        trusting.close()
+        outcome = exporter_for(collector.url).export("traces", b"not sent", 1)
+    assert ("retry", False) == (outcome.kind, outcome.reachable)
+    assert "certificate" in outcome.detail
+    assert [b"secret"] == [request.body for request in collector.requests]
 
 
 @pytest.mark.parametrize(
