@@ -41,6 +41,7 @@ class Person:
         self._token: str | None = None
         self._oauth = number % 4 == 3
         self._generation = 0
+        self._registered = False
 
     async def step(self) -> None:
         """Do one thing."""
@@ -95,9 +96,13 @@ class Person:
         if self._oauth:
             await self._through_provider()
             return
-        answer = await self._send("POST", "/login", json=self._credentials())
-        if not self._keep(answer) and answer is not None and answer.status_code == 401:
-            self._keep(await self._send("POST", "/register", json=self._credentials()))
+        path = "/login" if self._registered else "/register"
+        answer = await self._send("POST", path, json=self._credentials())
+        self._keep(answer)
+        # A name that is taken was registered before: by this person, in an earlier run.
+        self._registered = self._registered or (
+            answer is not None and (answer.is_success or answer.status_code == 409)
+        )
 
     async def _through_provider(self) -> None:
         answer = await self._send("GET", "/oauth/login", params={"who": self._name})

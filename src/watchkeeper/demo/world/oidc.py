@@ -28,18 +28,7 @@ def routes(base_url: str) -> list[Route]:
     codes: dict[str, dict[str, Any]] = {}
 
     async def discovery(_request: Request) -> Response:
-        return JSONResponse(
-            {
-                "issuer": issuer,
-                "authorization_endpoint": f"{issuer}/authorize",
-                "token_endpoint": f"{issuer}/token",
-                "userinfo_endpoint": f"{issuer}/userinfo",
-                "jwks_uri": f"{issuer}/jwks",
-                "response_types_supported": ["code"],
-                "subject_types_supported": ["public"],
-                "id_token_signing_alg_values_supported": ["RS256"],
-            }
-        )
+        return JSONResponse(_metadata(issuer))
 
     async def jwks(_request: Request) -> Response:
         return JSONResponse({"keys": [key.as_dict(private=False)]})
@@ -93,3 +82,16 @@ def routes(base_url: str) -> list[Route]:
         Route("/oidc/token", token, methods=["POST"]),
         Route("/oidc/userinfo", userinfo),
     ]
+
+
+def _metadata(issuer: str) -> dict[str, Any]:
+    return {
+        "issuer": issuer,
+        "authorization_endpoint": f"{issuer}/authorize",
+        "token_endpoint": f"{issuer}/token",
+        "userinfo_endpoint": f"{issuer}/userinfo",
+        "jwks_uri": f"{issuer}/jwks",
+        "response_types_supported": ["code"],
+        "subject_types_supported": ["public"],
+        "id_token_signing_alg_values_supported": ["RS256"],
+    }
