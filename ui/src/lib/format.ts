@@ -89,8 +89,8 @@ export function formatValue(value: number, unit: Unit, decimals: number | null =
   const scale = scaleFor(size, unit);
   const shown = size / scale.factor;
   // A fixed number of decimals must not turn a small price into nothing.
-  const wanted = decimals === null || shown < 10 ** -decimals ? digits(shown) : decimals;
-  const text = decimals === null ? trimmed(shown.toFixed(wanted)) : shown.toFixed(wanted);
+  const fixed = decimals !== null && shown >= 10 ** -decimals;
+  const text = fixed ? shown.toFixed(decimals) : trimmed(shown.toFixed(digits(shown)));
   return `${signed(text, value < 0, unit)}${scale.suffix}${AFTER[unit] ?? ""}`;
 }
 

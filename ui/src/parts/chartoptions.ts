@@ -199,7 +199,8 @@ export function chartOptions(
     padding: [8, 8, 0, 0],
     legend: { show: false },
     cursor: {
-      sync: { key: sync, scales: ["x", null] },
+      // Only the cursor is shared: each chart answers for what is dragged over itself.
+      sync: { key: sync, scales: ["x", null], filters: { pub: (type) => type === "mousemove" || type === "mouseleave" } },
       drag: { x: true, y: false, setScale: false, dist: 5 },
       points: { size: 6, width: 0 },
       y: false,

@@ -21,6 +21,11 @@ interface Props {
   readonly onZoom: (start: number, end: number) => void;
 }
 
+/** Of the many lines of a logarithmic axis, those at powers of ten. */
+function decades(_plot: uPlot, splits: number[]): (number | null)[] {
+  return splits.map((each) => (Math.abs(Math.log10(each) % 1) < 1e-6 ? each : null));
+}
+
 interface Hit {
   readonly trace: TraceSummary;
   readonly x: number;
@@ -61,8 +66,14 @@ export function Scatter({ traces, start, end, onZoom }: Props) {
         cursor: { y: false, points: { show: false }, drag: { x: true, y: false, setScale: false, dist: 5 } },
         scales: { x: { time: true, range: () => [start, end] }, y: { distr: 3 } },
         axes: [
-          { ...axis, size: 24, values: (_u, splits) => splits.map((each) => formatTime(each * 1000).slice(0, 5)) },
-          { ...axis, size: 62, values: (_u, splits) => splits.map((each) => (each === null ? "" : (axisLabels([each], "s")[0] ?? ""))) },
+          { ...axis, size: 24, space: 64, values: (_u, splits) => splits.map((each) => formatTime(each * 1000).slice(0, 5)) },
+          {
+            ...axis,
+            size: 62,
+            grid: { ...axis.grid, filter: decades },
+            filter: decades,
+            values: (_u, splits) => splits.map((each) => (each === null ? "" : (axisLabels([each], "s")[0] ?? ""))),
+          },
         ],
         series: [{}, dots(palette.series[1] as string), dots(palette.red)],
         hooks: {

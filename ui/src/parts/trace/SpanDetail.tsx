@@ -1,5 +1,6 @@
 /** Everything that is known about one span. */
 
+import { Fragment } from "preact";
 import { formatMoment, formatNanoseconds } from "../../lib/format.ts";
 import { type Attributes, type Span, type SpanEvent, type Trace, type Value, valueText } from "../../lib/otlp.ts";
 import { linkTo, safeLink } from "../../lib/route.ts";
@@ -121,6 +122,20 @@ function Shown({ value }: { readonly value: Value }) {
   return <>{text}</>;
 }
 
+/** A dotted name that may be broken after its dots and underscores. */
+export function Breakable({ name }: { readonly name: string }) {
+  return (
+    <>
+      {name.split(/(?<=[._])/).map((part, index) => (
+        <Fragment key={index}>
+          {part}
+          <wbr />
+        </Fragment>
+      ))}
+    </>
+  );
+}
+
 interface AttributeTableProps {
   readonly attributes: Attributes;
   readonly scope?: "span" | "resource";
@@ -137,7 +152,9 @@ export function AttributeTable({ attributes, scope }: AttributeTableProps) {
           const value = attributes[key] as Value;
           return (
             <tr key={key} data-testid="attribute" data-key={key}>
-              <th scope="row">{key}</th>
+              <th scope="row">
+                <Breakable name={key} />
+              </th>
               <td>
                 <Shown value={value} />
               </td>

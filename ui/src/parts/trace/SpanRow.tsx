@@ -33,6 +33,8 @@ export function SpanRow(props: Props) {
   const visible = right >= 0 && left <= 1;
   const from = Math.max(0, left);
   const to = Math.min(1, right);
+  // The time stands behind the bar; if there is no room, before it or inside.
+  const place = to <= 0.86 ? "after" : from >= 0.12 ? "before" : "inside";
   const classes = ["span-row"];
   if (selected) classes.push("selected");
   if (matches === false) classes.push("dimmed");
@@ -106,8 +108,8 @@ export function SpanRow(props: Props) {
         })}
         {visible && (
           <span
-            class={to > 0.82 ? "span-time before" : "span-time"}
-            style={to > 0.82 ? { right: percent(1 - from) } : { left: percent(to) }}
+            class={`span-time ${place}`}
+            style={place === "after" ? { left: percent(to) } : { right: percent(1 - (place === "inside" ? to : from)) }}
           >
             {formatNanoseconds(span.duration)}
           </span>
