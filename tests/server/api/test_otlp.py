@@ -7,6 +7,7 @@ import json
 import os
 import zlib
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import orjson
@@ -337,6 +338,29 @@ def test_the_specification_s_examples_are_taken(
     else:
         assert kept == 1
         assert answer.json() == {}
+
+
+def test_the_traces_of_jaeger_s_suite_are_kept(tmp_path: Path) -> None:
+    """Every span of every fixture is stored, duplicates and odd values included."""
+    files = sorted((corpus("jaeger") / "traces").glob("*.json"))
+    sent = 0
+    clock = FixedClock(1_800_000_000_000_000_000)
+    settings = StoreSettings(retention_days=36_500)
+    with Store.open(tmp_path / "data", clock=clock, settings=settings) as opened:
+        app = Starlette(routes=otlp.routes(opened, opened.metrics, clock))
+        with TestClient(app) as client:
+            for file in files:
+                body = file.read_bytes()
+                answer = client.post("/v1/traces", content=body, headers=JSON)
+                assert (200, {}) == (answer.status_code, answer.json()), file.name
+                groups = orjson.loads(body)["resourceSpans"]
+                sent += sum(
+                    len(scope["spans"]) for group in groups for scope in group["scopeSpans"]
+                )
+        kept = len(rows(opened, "spans", "name"))
+
+    assert len(files) > 30
+    assert sent == kept
 
 
 def test_logs_keep_structure_and_time(client: TestClient, store: Store) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,7 +14,7 @@ import orjson
 import pytest
 from tests.server.sample_rows import NOON_NS, record, span
 
-from watchkeeper.errors import OverloadError, PayloadError, StoreError
+from watchkeeper.errors import OverloadError, PayloadError, QueryLimitError, StoreError
 from watchkeeper.server.store import Store, StoreSettings
 from watchkeeper.server.store.rows import Batch, SpanRow
 from watchkeeper.testing.clock import FixedClock
@@ -258,3 +259,42 @@ def test_only_the_owner_can_look(tmp_path: Path, clock: FixedClock) -> None:
 
     assert modes == {".duckdb": 0o600}
     assert (tmp_path / "data").stat().st_mode & 0o777 == 0o700
+
+
+def test_a_query_that_takes_too_long_is_broken_off(store: Store) -> None:
+    """After its time a query ends with the limit's error, and the store goes on."""
+    with (
+        pytest.raises(QueryLimitError, match="took too long"),
+        store.read("spans", timeout_s=0.1) as reader,
+    ):
+        reader.execute("SELECT count(*) FROM range(100000000000) a, range(1000) b").fetchall()
+
+    assert count(store) == 0
+
+
+def test_many_threads_read_while_one_writes(store: Store) -> None:
+    """Every reader sees whole batches, whatever is being committed."""
+    stop = threading.Event()
+    torn: list[tuple[bytes, int]] = []
+
+    def look() -> None:
+        while not stop.is_set():
+            with store.read("spans") as reader:
+                torn.extend(
+                    reader.execute(
+                        f"SELECT trace_id, count(*) AS n FROM {reader.table('spans')} "
+                        "GROUP BY ALL HAVING n <> 20"
+                    ).fetchall()
+                )
+
+    threads = [threading.Thread(target=look) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for number in range(60):
+        store.ingest(Batch(spans=[span(number + 1, n + 1) for n in range(20)])).result(10)
+    stop.set()
+    for thread in threads:
+        thread.join(10)
+
+    assert torn == []
+    assert count(store) == 60 * 20
