@@ -420,3 +420,27 @@ def test_metrics_become_samples(client: TestClient, store: Store) -> None:
     pointed = store.exemplars([Matcher("le", MatchOp.EQUAL, "1.0")], 0, 2**60)
     assert [(("span_id", "cd" * 8), ("trace_id", "ab" * 16))] == [e.labels for e in pointed]
     assert [(name, "histogram", "Durations.", "s")] == [tuple(f) for f in store.families()]
+
+
+@pytest.mark.parametrize(
+    "attributes",
+    [
+        [{"key": "user", "value": {"stringValue": "x" * 2_049}}],
+        [{"key": f"a{n}", "value": {"intValue": n}} for n in range(65)],
+    ],
+)
+def test_points_with_too_much_label_are_refused(
+    client: TestClient, store: Store, attributes: list[dict[str, Any]]
+) -> None:
+    """A label explosion by size is refused point by point, counted, and the others are kept."""
+    points = [
+        {"timeUnixNano": str(NOON_NS), "asDouble": 1, "attributes": a} for a in (attributes, [])
+    ]
+    metric = {"name": "m", "gauge": {"dataPoints": points}}
+    body = {"resourceMetrics": [{"scopeMetrics": [{"metrics": [metric]}]}]}
+    answer = client.post("/v1/metrics", content=json.dumps(body), headers=JSON)
+
+    assert answer.json()["partialSuccess"]["rejectedDataPoints"] == "1"
+    assert len(store.series([()])) == 1
+    counted = store.metrics.render().decode()
+    assert 'refused_total{reason="label_limit",signal="metrics"} 1.0' in counted

@@ -41,7 +41,7 @@ from watchkeeper.errors import (
 )
 from watchkeeper.server.otlp.body import inflate, parse_json, parse_protobuf
 from watchkeeper.server.otlp.decode import NO_ID, NOT_NOW, log_rows, span_rows
-from watchkeeper.server.otlp.metrics import sample_rows
+from watchkeeper.server.otlp.metrics import TOO_MUCH_LABEL, sample_rows
 from watchkeeper.server.selfmetrics import ServerMetrics
 from watchkeeper.server.store.rows import Batch
 from watchkeeper.server.store.store import Store
@@ -51,7 +51,7 @@ __all__ = ["routes"]
 
 _PROTOBUF, _JSON = "application/x-protobuf", "application/json"
 _INVALID_ARGUMENT, _RESOURCE_EXHAUSTED, _UNIMPLEMENTED, _UNAVAILABLE = 3, 8, 12, 14
-_REASONS = {NO_ID: "invalid_id", NOT_NOW: "out_of_window"}
+_REASONS = {NO_ID: "invalid_id", NOT_NOW: "out_of_window", TOO_MUCH_LABEL: "label_limit"}
 
 _BODY_S_MAX = 60.0
 _METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]

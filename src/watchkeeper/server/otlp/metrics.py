@@ -32,12 +32,15 @@ from watchkeeper.server.otlp.names import label_pairs, metric_name
 from watchkeeper.server.otlp.values import label_text, service_of
 from watchkeeper.server.series import STALE_NAN, Exemplar, Labels, sorted_labels
 from watchkeeper.server.store.rows import Family, Sample
+from watchkeeper.vocabulary.limits import limit
 
-__all__ = ["Converted", "sample_rows"]
+__all__ = ["TOO_MUCH_LABEL", "Converted", "sample_rows"]
 
 _CUMULATIVE = AggregationTemporality.AGGREGATION_TEMPORALITY_CUMULATIVE
 _NO_VALUE = DataPointFlags.DATA_POINT_FLAGS_NO_RECORDED_VALUE_MASK
+_LABELS_MAX, _VALUE_MAX = limit("label_count_max"), limit("label_value_chars_max")
 _MS_NS = 1_000_000
+TOO_MUCH_LABEL = f"it has over {_LABELS_MAX} labels or a value over {_VALUE_MAX} characters"
 
 
 @dataclass(slots=True)
@@ -132,6 +135,8 @@ class _Conversion:
             if not self._timely(point.time_unix_nano):
                 continue
             pairs = self._pairs(point.attributes)
+            if pairs is None:
+                continue
             stale = bool(point.flags & _NO_VALUE)
             for suffix, extra, value in convert(point):
                 labels = sorted_labels({**pairs, **extra, "__name__": f"{self._name}{suffix}"})
@@ -143,7 +148,10 @@ class _Conversion:
         for point in points:
             if not self._timely(point.time_unix_nano):
                 continue
-            labels = sorted_labels({**self._pairs(point.attributes), "__name__": self._name})
+            pairs = self._pairs(point.attributes)
+            if pairs is None:
+                continue
+            labels = sorted_labels({**pairs, "__name__": self._name})
             whole = point.WhichOneof("value") == "as_int"
             value = float(point.as_int) if whole else point.as_double
             stale = bool(point.flags & _NO_VALUE)
@@ -184,9 +192,14 @@ class _Conversion:
                 Exemplar(series, sorted_labels(labels), t_ms, _exemplar_value(exemplar))
             )
 
-    def _pairs(self, attributes: Iterable[KeyValue]) -> dict[str, str]:
+    def _pairs(self, attributes: Iterable[KeyValue]) -> dict[str, str] | None:
+        """Return a point's labels, or None if they cross a limit."""
         named = ((pair.key, label_text(pair.value)) for pair in attributes)
-        return {**label_pairs(named), **self._target}
+        pairs = {**label_pairs(named), **self._target}
+        if len(pairs) <= _LABELS_MAX and all(len(value) <= _VALUE_MAX for value in pairs.values()):
+            return pairs
+        self._found.refused[TOO_MUCH_LABEL] += 1
+        return None
 
     def _timely(self, time_ns: int, *, count: bool = True) -> bool:
         oldest, newest = self._window_ns

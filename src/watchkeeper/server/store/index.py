@@ -5,12 +5,11 @@ from __future__ import annotations
 import hashlib
 import threading
 from array import array
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import orjson
-import re2
 
-from watchkeeper.errors import QueryParseError
+from watchkeeper.server.promql.regex import matches
 from watchkeeper.server.series import Exemplar, Labels, Matcher, MatchOp
 
 __all__ = ["Entry", "SeriesIndex", "labels_json", "series_id"]
@@ -158,27 +157,7 @@ class SeriesIndex:
         values = self._postings.get(matcher.name, {})
         if matcher.op is MatchOp.EQUAL and matcher.value:
             return set(values.get(matcher.value, ())), set()
-        accepts = _test(matcher)
+        accepts = matches(matcher)
         if accepts(""):
             return None, set().union(*(ids for value, ids in values.items() if not accepts(value)))
         return set().union(*(ids for value, ids in values.items() if accepts(value))), set()
-
-
-def _test(matcher: Matcher) -> Callable[[str], bool]:
-    """Return whether a matcher accepts a value."""
-    wanted = matcher.value
-    if matcher.op is MatchOp.EQUAL:
-        return lambda value: value == wanted
-    if matcher.op is MatchOp.NOT_EQUAL:
-        return lambda value: value != wanted
-    try:
-        fullmatch = re2.compile(f"(?s:{wanted})").fullmatch
-    except re2.error as error:
-        raise QueryParseError.explain(
-            f"the regular expression does not compile ({error})",
-            got=wanted,
-            accepted="RE2 syntax",
-            next_step="correct the expression",
-        ) from None
-    positive = matcher.op is MatchOp.REGEX
-    return lambda value: (fullmatch(value) is not None) is positive
