@@ -47,6 +47,8 @@ test("the labels of an axis share one unit and can be told apart", () => {
   assert.deepEqual(axisLabels([0, 0.025, 0.05], "percentunit"), ["0", "2.5 %", "5 %"]);
   assert.deepEqual(axisLabels([0, 0.2, 0.4], "s"), ["0", "200 ms", "400 ms"]);
   assert.deepEqual(axisLabels([0, 0.5, 1], "short"), ["0", "0.5", "1.0"]);
+  assert.deepEqual(axisLabels([0, 20, 40, 60], "s"), ["0", "20 s", "40 s", "60 s"]);
+  assert.deepEqual(axisLabels([0, 60, 120], "s"), ["0", "1 min", "2 min"]);
 });
 
 test("an age is said in two units at most", () => {

@@ -42,7 +42,7 @@ export async function searchTraces(
     const stats = Object.entries(trace.serviceStats ?? {});
     return {
       id: trace.traceID,
-      service: trace.rootServiceName ?? "",
+      service: (trace.rootServiceName ?? "").startsWith("<root") ? "" : (trace.rootServiceName ?? ""),
       name: trace.rootTraceName ?? "",
       startMs: Number(trace.startTimeUnixNano) / 1e6,
       durationMs: trace.durationMs ?? 0,

@@ -94,10 +94,28 @@ export function formatValue(value: number, unit: Unit, decimals: number | null =
   return `${signed(text, value < 0, unit)}${scale.suffix}${AFTER[unit] ?? ""}`;
 }
 
-/** The labels of an axis: one scale for all, and as many digits as tell neighbours apart. */
-export function axisLabels(ticks: readonly number[], unit: Unit): string[] {
+/** Distances between the lines of an axis, in units that people count in. */
+export const AXIS_STEPS: Partial<Record<Unit, number[]>> = {
+  bytes: Array.from({ length: 50 }, (_, power) => 2 ** power),
+  s: [
+    ...[1e-9, 1e-8, 1e-7, 1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1].flatMap((step) => [step, 2 * step, 5 * step]),
+    ...[1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10_800, 21_600, 43_200],
+    ...[1, 2, 5, 10, 20, 50, 100, 200, 500, 1000].map((days) => days * 86_400),
+  ],
+};
+
+/** The scale that suits the largest tick and splits none of them into odd fractions. */
+function axisScale(ticks: readonly number[], unit: Unit): Scale {
   const most = Math.max(0, ...ticks.map(Math.abs));
   const scale = scaleFor(most, unit);
+  if (unit !== "s" || scale.factor < 60) return scale;
+  const even = (factor: number): boolean => ticks.every((tick) => Number.isInteger((tick / factor) * 2));
+  return TIME.find(({ factor }) => factor <= scale.factor && even(factor)) ?? scale;
+}
+
+/** The labels of an axis: one scale for all, and as many digits as tell neighbours apart. */
+export function axisLabels(ticks: readonly number[], unit: Unit): string[] {
+  const scale = axisScale(ticks, unit);
   const gaps = ticks.slice(1).map((tick, index) => Math.abs(tick - (ticks[index] as number)));
   const gap = gaps.length > 0 ? Math.min(...gaps) / scale.factor : 1;
   const places = gap > 0 && gap < 1 ? Math.min(6, Math.ceil(-Math.log10(gap) - 1e-9)) : 0;

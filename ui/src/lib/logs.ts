@@ -170,11 +170,24 @@ const QUIET = new Set([
 const QUIET_PREFIX =
   /^(service_|telemetry_|process_|host_|deployment_|os_|container_|k8s_|cloud_|exception_stacktrace|code_)/;
 
-/** The fields worth a place beside the line. */
+const FIRST = [
+  "http_request_method", "http_route", "url_path", "http_response_status_code", "gen_ai_agent_name",
+  "gen_ai_request_model", "gen_ai_tool_name", "job_name", "job_outcome", "pipeline_name",
+  "pipeline_stage", "auth_outcome", "auth_reason", "exception_type", "exception_message",
+  "error_type",
+];
+const LAST = ["client_address", "request_id", "user_agent_original"];
+
+function rank(name: string): number {
+  const first = FIRST.indexOf(name);
+  return first >= 0 ? first : LAST.includes(name) ? 999 : 99;
+}
+
+/** The fields worth a place beside the line, the most telling first. */
 export function inlineFields(line: LogLine): [string, string][] {
-  return Object.entries(line.fields).filter(
-    ([name, value]) => value !== "" && !QUIET.has(name) && !QUIET_PREFIX.test(name),
-  );
+  return Object.entries(line.fields)
+    .filter(([name, value]) => value !== "" && !QUIET.has(name) && !QUIET_PREFIX.test(name))
+    .sort(([a], [b]) => rank(a) - rank(b));
 }
 
 // What a terminal would act on has no business in a page either.

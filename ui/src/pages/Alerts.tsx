@@ -37,14 +37,16 @@ export function AlertsPage() {
         .sort((a, b) => order(a.rule) - order(b.rule)),
     [found.data],
   );
+  const inState = (rule: Rule, state: string): boolean =>
+    stateOfRule(rule) === state && !(state === "firing" && isQuiet(rule));
   const shown = all.filter(
-    ({ rule }) => (wanted === "" || stateOfRule(rule) === wanted) && (name === "" || rule.name === name),
+    ({ rule }) => (wanted === "" || inState(rule, wanted)) && (name === "" || rule.name === name),
   );
   return (
     <Page title="Alerts" subtitle="What is wrong now, and who was told." testid="page-alerts" live={live}>
       <div class="alert-filters">
         {STATES.map((state) => {
-          const count = all.filter(({ rule }) => stateOfRule(rule) === state).length;
+          const count = all.filter(({ rule }) => inState(rule, state)).length;
           return (
             <button
               key={state}
@@ -85,6 +87,7 @@ export function AlertsPage() {
             rule={rule}
             group={group}
             state={stateOfRule(rule)}
+            quiet={isQuiet(rule)}
             open={name !== ""}
             now={live.now}
           />
@@ -105,6 +108,11 @@ export function AlertsPage() {
   );
 }
 
+/** Whether nobody is told: a watchdog fires always, to show that alerting works. */
+function isQuiet(rule: Rule): boolean {
+  return rule.labels?.["severity"] === "none";
+}
+
 function stateOf(data: unknown, error: string | null, count: number): string {
   if (!data) return error === null ? "loading" : "error";
   return count === 0 ? "empty" : "data";
@@ -112,8 +120,8 @@ function stateOf(data: unknown, error: string | null, count: number): string {
 
 /** Trouble first, and of that what wakes people; a rule that cannot run counts as trouble. */
 function order(rule: Rule): number {
-  const severity = rule.labels?.["severity"];
-  const urgent = severity === "page" ? 0 : severity === "none" ? 2 : 1;
+  if (isQuiet(rule)) return 100;
+  const urgent = rule.labels?.["severity"] === "page" ? 0 : 1;
   const broken = rule.health === "err" ? 0.5 : 0;
   return (STATES.indexOf(stateOfRule(rule)) - broken) * 10 + urgent;
 }

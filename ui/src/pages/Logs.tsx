@@ -17,6 +17,7 @@ import { theme } from "../state/theme.ts";
 import { isRelative } from "../lib/timerange.ts";
 
 const VOLUME_HEIGHT = 92;
+const ALL_LINES = '{service_name=~".+"}';
 
 function readFilter(params: URLSearchParams): LogFilter {
   return {
@@ -81,7 +82,7 @@ export function LogsPage() {
       <section class="log-panel" data-testid="log-results" data-state={found.state}>
         {found.state === "loading" && <Loading what="Searching" />}
         {found.state === "error" && <Failure message={found.error ?? ""} />}
-        {found.state === "empty" && <NoLines filtered={params.size > 0} />}
+        {found.state === "empty" && <NoLines filtered={query !== ALL_LINES} />}
         {found.state === "data" && (
           <>
             <LogList

@@ -44,7 +44,11 @@ export function TracesPage() {
         {error === null && data === null && loading && <Loading what="Searching" />}
         {error === null && data?.length === 0 && (
           <Empty title="No trace matches in this time range">
-            <span>Take a filter away, or look further back.</span>
+            <span>
+              {query === "{}"
+                ? "No service has sent a trace. See that watchkeeper.configure() runs when it starts."
+                : "Take a filter away, or look further back."}
+            </span>
             <button type="button" class="button" onClick={() => setRange({ from: "now-24h", to: "now" })}>
               Look at the last 24 hours
             </button>
@@ -54,7 +58,7 @@ export function TracesPage() {
           <>
             <Scatter
               traces={data}
-              start={live.bounds.start / 1000}
+              start={firstShown(data, limit, live.bounds.start) / 1000}
               end={live.bounds.end / 1000}
               onZoom={(start, end) => zoomTo({ start: start * 1000, end: end * 1000 })}
             />
@@ -64,6 +68,12 @@ export function TracesPage() {
       </div>
     </Page>
   );
+}
+
+/** Where the picture begins: if there are more traces than shown, with the oldest that is shown. */
+function firstShown(traces: readonly { startMs: number }[], limit: number, start: number): number {
+  if (traces.length < limit) return start;
+  return Math.max(start, Math.min(...traces.map(({ startMs }) => startMs)) - 500);
 }
 
 function stateOf(data: readonly unknown[] | null, error: string | null): string {

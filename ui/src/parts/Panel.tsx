@@ -138,10 +138,7 @@ function NothingHere({ panel, live }: { panel: PanelSpec; live: Live }) {
   }
   return (
     <Empty title="No data in this time range">
-      <span>
-        Either this did not happen, or no service sends it. Check the filters above and that the
-        service runs.
-      </span>
+      <span>It did not happen, no service sends it, or a filter above hides it.</span>
       {short && (
         <button type="button" class="button" onClick={() => setRange({ from: "now-1h", to: "now" })}>
           Show the last hour

@@ -3,7 +3,7 @@
 import type uPlot from "uplot";
 import type { Threshold } from "../api/own.ts";
 import type { Exemplar } from "../api/prometheus.ts";
-import { axisLabels, formatDay, formatTime, type Unit } from "../lib/format.ts";
+import { AXIS_STEPS, axisLabels, formatDay, formatTime, type Unit } from "../lib/format.ts";
 import { type Frame, stacked, valueLimits } from "../lib/frame.ts";
 import { type Colours, faded, type Palette } from "../lib/palette.ts";
 
@@ -102,8 +102,20 @@ export function severityColour(severity: string, palette: Palette): string {
   return severity === "critical" ? palette.red : palette.amber;
 }
 
-function drawThresholds(u: uPlot, { thresholds, palette }: ChartModel): void {
+function highest({ frame, shown }: ChartModel): number {
+  let most = -Infinity;
+  for (const { name, values } of frame.series) {
+    if (shown(name)) for (const value of values) if (value !== null && value > most) most = value;
+  }
+  return most;
+}
+
+/** A line for each threshold; the area above is tinted once something has reached it. */
+function drawThresholds(u: uPlot, model: ChartModel): void {
+  const { thresholds, palette } = model;
+  if (thresholds.length === 0) return;
   const { ctx, bbox } = u;
+  const most = highest(model);
   const top = u.scales["y"]?.max ?? 0;
   ctx.save();
   ctx.beginPath();
@@ -115,8 +127,10 @@ function drawThresholds(u: uPlot, { thresholds, palette }: ChartModel): void {
     const y = Math.round(u.valToPos(threshold.value, "y", true));
     const above = thresholds[index + 1];
     const end = above && above.value < top ? u.valToPos(above.value, "y", true) : bbox.top;
-    ctx.fillStyle = faded(colour, 0.07);
-    ctx.fillRect(bbox.left, end, bbox.width, y - end);
+    if (most >= threshold.value) {
+      ctx.fillStyle = faded(colour, 0.07);
+      ctx.fillRect(bbox.left, end, bbox.width, y - end);
+    }
     ctx.strokeStyle = faded(colour, 0.75);
     ctx.lineWidth = devicePixelRatio;
     ctx.setLineDash([4 * devicePixelRatio, 4 * devicePixelRatio]);
@@ -226,6 +240,7 @@ export function chartOptions(
         gap: 6,
         size: (_u, values) => 16 + 6.4 * Math.max(3, ...(values ?? []).map((each) => each.length)),
         values: (_u, splits) => axisLabels(splits, unit),
+        ...(AXIS_STEPS[unit] ? { incrs: AXIS_STEPS[unit] } : {}),
       },
     ],
     series: [{}, ...seriesOptions(model, paths)],

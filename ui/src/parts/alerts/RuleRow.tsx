@@ -12,19 +12,21 @@ interface Props {
   readonly rule: Rule;
   readonly group: string;
   readonly state: "firing" | "pending" | "inactive";
+  /** Tells nobody, so its firing is no trouble. */
+  readonly quiet: boolean;
   readonly open: boolean;
   readonly now: number;
 }
 
 const SEVERITY_TONES: Record<string, string> = { page: "red", critical: "red", ticket: "amber", warning: "amber" };
 
-export function RuleRow({ rule, group, state, open: first, now }: Props) {
+export function RuleRow({ rule, group, state, quiet, open: first, now }: Props) {
   const alerts = rule.alerts ?? [];
-  const [open, setOpen] = useState(first || state !== "inactive");
+  const [open, setOpen] = useState(first || (state !== "inactive" && !quiet));
   const severity = rule.labels?.["severity"] ?? "";
   const since = alerts.map(({ activeAt }) => Date.parse(activeAt)).filter((at) => !Number.isNaN(at));
   return (
-    <article class={`rule rule-${state}`} data-testid="alert-rule" data-name={rule.name} data-alert-state={state}>
+    <article class={quiet ? "rule rule-quiet" : "rule"} data-testid="alert-rule" data-name={rule.name} data-alert-state={state}>
       <header class="rule-head" onClick={() => setOpen(!open)}>
         <button type="button" class="plain fold" aria-expanded={open} aria-label={`${open ? "Fold" : "Unfold"} ${rule.name}`}>
           <Icon name={open ? "down" : "right"} />

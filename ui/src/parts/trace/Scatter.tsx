@@ -66,7 +66,7 @@ export function Scatter({ traces, start, end, onZoom }: Props) {
         cursor: { y: false, points: { show: false }, drag: { x: true, y: false, setScale: false, dist: 5 } },
         scales: { x: { time: true, range: () => [start, end] }, y: { distr: 3 } },
         axes: [
-          { ...axis, size: 24, space: 64, values: (_u, splits) => splits.map((each) => formatTime(each * 1000).slice(0, 5)) },
+          { ...axis, size: 24, space: 76, values: (_u, splits, _at, _space, gap) => splits.map((each) => formatTime(each * 1000).slice(0, gap < 60 ? 8 : 5)) },
           {
             ...axis,
             size: 62,

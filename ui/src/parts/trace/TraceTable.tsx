@@ -12,11 +12,10 @@ interface Props {
   readonly sort: string;
 }
 
-const COLUMNS: readonly [string, string][] = [
-  ["", "Started"],
-  ["duration", "Duration"],
-  ["spans", "Spans"],
-];
+/** Durations come in whole milliseconds. */
+function durationText(ms: number): string {
+  return ms === 0 ? "< 1 ms" : formatNanoseconds(ms * 1e6);
+}
 
 export function TraceTable({ traces, limit, now, sort }: Props) {
   const { params } = usePlace();
@@ -34,11 +33,11 @@ export function TraceTable({ traces, limit, now, sort }: Props) {
       <table class="data trace-table">
         <thead>
           <tr>
-            {column(...(COLUMNS[0] as [string, string]))}
+            {column("", "Started")}
             <th scope="col">What</th>
             <th scope="col">Service</th>
-            {column(...(COLUMNS[1] as [string, string]))}
-            {column(...(COLUMNS[2] as [string, string]), true)}
+            {column("duration", "Duration")}
+            {column("spans", "Spans", true)}
             <th scope="col">Result</th>
           </tr>
         </thead>
@@ -54,12 +53,12 @@ export function TraceTable({ traces, limit, now, sort }: Props) {
                   </a>
                 </td>
                 <td title={trace.services.join(", ")}>
-                  {trace.service}
+                  {trace.service || trace.services[0] || ""}
                   {trace.services.length > 1 && <span class="faint"> +{trace.services.length - 1}</span>}
                 </td>
                 <td>
                   <div class="duration">
-                    <span class="num">{formatNanoseconds(trace.durationMs * 1e6) === "0" ? "< 1 ms" : formatNanoseconds(trace.durationMs * 1e6)}</span>
+                    <span class="num">{durationText(trace.durationMs)}</span>
                     <span class="duration-track">
                       <span
                         class={trace.errors > 0 ? "duration-bar failed" : "duration-bar"}
