@@ -14,7 +14,7 @@ import pytest
 
 from watchkeeper.demo.control import Faults
 from watchkeeper.demo.plan import DemoSettings, processes
-from watchkeeper.testing.processes import ProcessSpec, Supervisor
+from watchkeeper.testing.processes import ProcessSpec, Supervisor, wait_until
 
 PASSWORD = "a long enough one"
 NOBODY_LISTENS = "http://127.0.0.1:9"
@@ -89,6 +89,8 @@ def running(
                 )
             )
             supervisor.wait_ready(planned.name)
+        if "worker" not in without:
+            assert wait_until(lambda: "consumer started" in supervisor.tail("worker", 10_000), 30)
         try:
             yield desk
         finally:
