@@ -33,6 +33,7 @@ from watchkeeper.instrument.metrics.process import register_process_metrics
 from watchkeeper.instrument.recorder import (
     Exporter,
     HttpExporter,
+    IdSource,
     RandomIds,
     Recorder,
     RecorderLimits,
@@ -141,15 +142,22 @@ class Runtime:
             self.listener.after_fork()
 
 
-def build(settings: Settings, *, clock: Clock, exporter: Exporter | None = None) -> Runtime:
+def build(
+    settings: Settings,
+    *,
+    clock: Clock,
+    exporter: Exporter | None = None,
+    ids: IdSource | None = None,
+) -> Runtime:
     """Put a runtime together; nothing is started and nothing global is changed.
 
     Args:
         settings: The settings in force.
         clock: Where time comes from.
         exporter: Where telemetry goes; default OTLP/HTTP to the endpoint of the settings.
+        ids: Where trace and span ids come from; random ones if None.
     """
-    recorder = _recorder(settings, clock, exporter)
+    recorder = _recorder(settings, clock, exporter, ids or RandomIds())
     metrics = MetricSet(
         clock=clock,
         series_max=settings.metric_series_max,
@@ -222,7 +230,9 @@ def _ending() -> Callable[[], None] | None:
     return host.settle if isinstance(host, Runtime) else None
 
 
-def _recorder(settings: Settings, clock: Clock, exporter: Exporter | None) -> Recorder:
+def _recorder(
+    settings: Settings, clock: Clock, exporter: Exporter | None, ids: IdSource
+) -> Recorder:
     if exporter is None and settings.enabled and settings.endpoint:
         exporter = HttpExporter(
             settings.endpoint,
@@ -233,7 +243,7 @@ def _recorder(settings: Settings, clock: Clock, exporter: Exporter | None) -> Re
     return Recorder(
         resource(settings),
         clock=clock,
-        ids=RandomIds(),
+        ids=ids,
         exporter=exporter,
         sampler_ratio=settings.sample_ratio,
         limits=RecorderLimits(

@@ -99,12 +99,13 @@ class Scope(ABC):
             return
         self._token = None
         try:
+            self._finish(host, span, error)  # still current, so that the event carries its ids
+        except Exception as failure:  # noqa: BLE001 - never into the application
+            record_failure(self.hook, failure)
+        finally:
             if token is not None:
                 deactivate(token)
             self._leave()
-            self._finish(host, span, error)
-        except Exception as failure:  # noqa: BLE001 - never into the application
-            record_failure(self.hook, failure)
 
     def _set(self, name: str, value: Any) -> None:
         span = self._span
