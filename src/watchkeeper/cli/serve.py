@@ -29,6 +29,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     add("--otlp-port", type=int, default=4318, help="OTLP/HTTP also here; 0 is off (default: 4318)")
     add("--data-dir", type=Path, default=None, help="where telemetry is kept (default: per user)")
     add("--targets-dir", type=Path, default=None, help="folder of Prometheus file_sd JSON files")
+    add("--scrape", action="append", default=[], metavar="TARGET",
+        help="scrape host:port/path,job=NAME as well; may be repeated")  # fmt: skip
     add("--scrape-interval", type=float, default=5.0, metavar="S", help="seconds (default: 5)")
     add("--rules", type=Path, action="append", default=[], metavar="FILE",
         help="a Prometheus rule file; may be repeated (default: the rules that ship)")  # fmt: skip
@@ -49,6 +51,7 @@ def run(args: argparse.Namespace) -> int:
         otlp_port=args.otlp_port,
         data_dir=data_dir,
         targets_dir=args.targets_dir or data_dir / "targets",
+        scrape_targets=tuple(args.scrape),
         scrape_interval_s=args.scrape_interval,
         rule_files=tuple(args.rules),
         eval_interval_s=args.eval_interval,

@@ -27,8 +27,7 @@ def settings_page() -> str:
         "# Settings",
         "",
         "What `watchkeeper.configure()` accepts, and the environment variables that say the same.",
-        "An argument wins over the environment, the environment over `watchkeeper.toml`, "
-        "that over the default.",
+        "An argument wins over the environment, then come `watchkeeper.toml` and the default.",
         "This page is generated from the table; `make docs` writes it anew.",
         "",
         "| setting | environment | default | meaning |",

@@ -156,7 +156,10 @@ def routes(
         on("alertmanagers", lambda *_: status.alertmanagers()),
         on("status/buildinfo", lambda *_: status.buildinfo()),
         on("status/flags", lambda parts, *_: status.flags(parts.engine.timeout_s)),
-        on("status/runtimeinfo", lambda parts, *_: status.runtimeinfo(parts.started_ns, parts.clock)),
+        on(
+            "status/runtimeinfo",
+            lambda parts, *_: status.runtimeinfo(parts.started_ns, parts.clock),
+        ),
         on("status/tsdb", lambda parts, params, _: _tsdb(parts, params)),
     ]
 
