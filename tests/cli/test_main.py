@@ -82,6 +82,22 @@ def test_a_foreign_directory_is_refused(tmp_path: Path) -> None:
     assert [entry.name for entry in tmp_path.iterdir()] == ["thesis.txt"]
 
 
+def test_a_rule_file_with_a_typo_is_said(tmp_path: Path) -> None:
+    """A rule that does not parse stops the start, with file, line and reason."""
+    rules = tmp_path / "rules.yml"
+    rules.write_text("groups:\n- name: g\n  rules:\n  - alert: A\n    expr: sum(rate(x[5m])\n")
+    ended = subprocess.run(
+        [sys.executable, "-m", "watchkeeper.cli", "serve", "--port", "0", "--otlp-port", "0",
+         "--data-dir", str(tmp_path / "data"), "--rules", str(rules)],
+        capture_output=True, text=True, timeout=30, check=False,
+    )  # fmt: skip
+
+    assert ended.returncode == 1
+    assert "rules.yml" in ended.stderr
+    assert "Next:" in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
 @pytest.mark.parametrize(
     ("command", "expected"),
     [

@@ -48,6 +48,7 @@ def test_every_request_is_counted_once() -> None:
         "unanswered": 1,
         "by_status": {"200": 2, "404": 1},
         "latency_ms": {"p50": 250.0, "p95": 250.0, "p99": 250.0},
+        "error_share": 0.0,
     } == kept.snapshot()
 
 

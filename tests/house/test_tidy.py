@@ -127,3 +127,17 @@ def test_locked_files_name_no_registry() -> None:
     ]
 
     assert wrong == []
+
+
+def test_every_test_states_its_rule() -> None:
+    """Each test function has a docstring of one sentence or more."""
+    wrong = [
+        f"{path.relative_to(ROOT)}:{node.lineno} {node.name}"
+        for path in sorted((ROOT / "tests").rglob("test_*.py"))
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))
+        and node.name.startswith("test_")
+        and not ast.get_docstring(node)
+    ]
+
+    assert [] == wrong

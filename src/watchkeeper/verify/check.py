@@ -236,6 +236,30 @@ class DemoCheck:
             f"{sent} sent, {failed_to_connect} without an answer",
         )
 
+    def unnoticed(self, before: Mapping[str, Any], during: Mapping[str, Any]) -> None:
+        """Compare the application's answers while the server was down with those before.
+
+        The bounds allow for chance: half again the median and ten points of errors more, since
+        a run of seconds holds about a hundred requests, some of which fail at their provider.
+        """
+        sent = during["sent"] - before["sent"]
+        unanswered = during["unanswered"] - before["unanswered"]
+        was, now = before["latency_ms"]["p50"], during["latency_ms"]["p50"]
+        self.report.figures["while_server_down"] = {
+            "requests": sent,
+            "p50_ms": [was, now],
+            "error_share": [before["error_share"], during["error_share"]],
+        }
+        self.report.add(
+            "the application notices nothing while the server is down",
+            sent > 0
+            and unanswered == 0
+            and now <= 1.5 * was + 20
+            and during["error_share"] <= before["error_share"] + 0.1,
+            f"{sent} requests, {unanswered} unanswered, median {was} -> {now} ms, "
+            f"errors {before['error_share']:.1%} -> {during['error_share']:.1%}",
+        )
+
     def ended(self, supervisor: Supervisor) -> None:
         """End everything and note whether a process was left over."""
         supervisor.stop_all(kill_orphans=False)

@@ -59,8 +59,8 @@ def build(app_url: str, rate: float, day_s: float) -> Starlette:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def status(_request: Request) -> Response:
-        return JSONResponse(counters.snapshot())
+    async def status(request: Request) -> Response:
+        return JSONResponse(counters.snapshot(int(request.query_params.get("after", "0"))))
 
     return Starlette(routes=[Route("/status", status)], lifespan=lifespan)
 

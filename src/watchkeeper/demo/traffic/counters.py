@@ -7,7 +7,7 @@ from typing import Any
 
 __all__ = ["Counters"]
 
-_LATENCIES = 5000
+_KEPT = 20_000
 
 
 class Counters:
@@ -15,9 +15,10 @@ class Counters:
 
     def __init__(self) -> None:
         self._sent = 0
+        self._answered = 0
         self._unanswered = 0
         self._statuses: Counter[int] = Counter()
-        self._latencies_ms: deque[float] = deque(maxlen=_LATENCIES)
+        self._answers: deque[tuple[int, int, float]] = deque(maxlen=_KEPT)
 
     def sent(self) -> None:
         """Count a request that is about to leave."""
@@ -25,26 +26,35 @@ class Counters:
 
     def answered(self, status: int, took_s: float) -> None:
         """Count an answer."""
+        self._answered += 1
         self._statuses[status] += 1
-        self._latencies_ms.append(took_s * 1000)
+        self._answers.append((self._answered, status, took_s * 1000))
 
     def unanswered(self) -> None:
         """Count a request that got no answer."""
         self._unanswered += 1
 
-    def snapshot(self) -> dict[str, Any]:
-        """Return everything, with the percentiles of the last 5,000 answers."""
-        ordered = sorted(self._latencies_ms)
+    def snapshot(self, after: int = 0) -> dict[str, Any]:
+        """Return the counters.
+
+        Args:
+            after: Percentiles and the share of server errors leave out the first *after* answers;
+                beyond that they cover the last 20,000.
+        """
+        answers = [(status, ms) for number, status, ms in self._answers if number > after]
+        ordered = sorted(ms for _, ms in answers)
 
         def percentile(share: float) -> float:
             if not ordered:
                 return 0.0
             return round(ordered[min(len(ordered) - 1, int(share * len(ordered)))], 1)
 
+        errors = sum(status >= 500 for status, _ in answers)
         return {
             "sent": self._sent,
-            "answered": sum(self._statuses.values()),
+            "answered": self._answered,
             "unanswered": self._unanswered,
             "by_status": {str(code): count for code, count in sorted(self._statuses.items())},
             "latency_ms": {f"p{round(s * 100)}": percentile(s) for s in (0.5, 0.95, 0.99)},
+            "error_share": round(errors / max(1, len(answers)), 4),
         }
