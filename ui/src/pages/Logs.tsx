@@ -78,7 +78,7 @@ export function LogsPage() {
       }
     >
       <LogForm filter={filter} query={query} live={live} />
-      <VolumeChart query={query} live={live} />
+      {filter.trace === "" && <VolumeChart query={query} live={live} />}
       <section class="log-panel" data-testid="log-results" data-state={found.state}>
         {found.state === "loading" && <Loading what="Searching" />}
         {found.state === "error" && <Failure message={found.error ?? ""} />}

@@ -83,6 +83,11 @@ function NavLink({ path, icon, title, badge = null }: NavLinkProps) {
       data-testid={`nav-${path.split("/").at(-1)}`}
     >
       <Icon name={icon} />
+      {icon === "board" && (
+        <span class="nav-short" aria-hidden="true">
+          {title.slice(0, 2)}
+        </span>
+      )}
       <span class="nav-text">{title}</span>
       {badge !== null && badge > 0 && (
         <span class="badge" data-testid="firing-count" title={`${badge} firing`}>

@@ -138,7 +138,9 @@ export function useVolume(query: string, live: Live): Volume | null {
   useEffect(() => {
     const abort = new AbortController();
     const step = stepFor(live.bounds, 90, 1);
-    const at: Bounds = aligned(live.bounds, step);
+    // The number at a moment counts the step before it, so the last step ends after the range.
+    const whole = aligned(live.bounds, step);
+    const at: Bounds = { start: whole.start + step, end: whole.end + step };
     queryNumbers(volumeQuery(query, step), at, step, abort.signal)
       .then((found) => {
         if (abort.signal.aborted) return;
@@ -150,7 +152,8 @@ export function useVolume(query: string, live: Live): Volume | null {
         const order = (name: string): number => (LEVELS as readonly string[]).indexOf(name);
         // The severest lies at the bottom of the pile, where its height can be read.
         const sorted = [...frame.series].sort((a, b) => order(a.name) - order(b.name));
-        setVolume({ frame: { ...frame, series: sorted }, ...at });
+        const times = frame.times.map((time) => time - step / 2);
+        setVolume({ frame: { ...frame, times, series: sorted }, ...whole, end: at.end });
       })
       .catch((error: unknown) => {
         if (!isAbort(error)) setVolume(null);

@@ -41,7 +41,7 @@ export function Context({ line, close }: { readonly line: LogLine; readonly clos
       {error === null && data === null && <Loading />}
       {data && (
         <div class="context-list">
-          <LogList lines={[...data].reverse()} needle={line.text} withService={false} />
+          <LogList lines={[...data].reverse()} needle="" withService={false} focus={line.key} />
         </div>
       )}
     </Dialog>

@@ -10,18 +10,16 @@ interface Props {
   readonly lines: readonly LogLine[];
   readonly needle: string;
   readonly withService: boolean;
-  /** Lines with these keys are open at first. */
-  readonly opened?: readonly string[];
+  /** The key of a line to bring into view and to mark. */
+  readonly focus?: string;
   readonly onFilter?: (name: string, value: string) => void;
   readonly onContext?: (line: LogLine) => void;
 }
 
 const OPENED_HEIGHT = 260;
 
-export function LogList({ lines, needle, withService, opened = [], onFilter, onContext }: Props) {
-  const [open, setOpen] = useState<ReadonlyMap<string, number>>(
-    () => new Map(opened.map((key) => [key, OPENED_HEIGHT])),
-  );
+export function LogList({ lines, needle, withService, focus, onFilter, onContext }: Props) {
+  const [open, setOpen] = useState<ReadonlyMap<string, number>>(new Map());
   const list = useRef<VirtualHandle>(null);
   const first = useRef<string | undefined>(undefined);
   const rows = useMemo(() => {
@@ -45,6 +43,12 @@ export function LogList({ lines, needle, withService, opened = [], onFilter, onC
     if (moved > 0) element.scrollTop += rows.topOf(moved);
   }, [lines]);
 
+  useLayoutEffect(() => {
+    const element = list.current?.element();
+    const index = lines.findIndex(({ key }) => key === focus);
+    if (element && index >= 0) element.scrollTop = rows.topOf(index) - element.clientHeight / 2;
+  }, [focus]);
+
   const toggle = (key: string): void => {
     const next = new Map(open);
     if (!next.delete(key)) next.set(key, OPENED_HEIGHT);
@@ -65,6 +69,7 @@ export function LogList({ lines, needle, withService, opened = [], onFilter, onC
           <LogRow
             line={line}
             open={open.has(line.key)}
+            marked={line.key === focus}
             needle={needle}
             withService={withService}
             onToggle={() => toggle(line.key)}

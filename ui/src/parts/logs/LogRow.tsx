@@ -13,6 +13,7 @@ export const LINE_HEIGHT = 22;
 interface Props {
   readonly line: LogLine;
   readonly open: boolean;
+  readonly marked: boolean;
   readonly needle: string;
   readonly withService: boolean;
   readonly onToggle: () => void;
@@ -41,7 +42,7 @@ function Marked({ text, needle }: { readonly text: string; readonly needle: stri
 }
 
 export function LogRow(props: Props) {
-  const { line, open, needle, withService, onToggle } = props;
+  const { line, open, marked, needle, withService, onToggle } = props;
   const { params } = usePlace();
   const trace =
     line.traceId === ""
@@ -49,7 +50,7 @@ export function LogRow(props: Props) {
       : linkTo(`/traces/${encodeURIComponent(line.traceId)}`, params, { span: line.spanId });
   return (
     <div
-      class={`log level-${line.level}${open ? " open" : ""}`}
+      class={`log level-${line.level}${open || marked ? " open" : ""}`}
       role="listitem"
       data-testid="log-row"
       data-level={line.level}

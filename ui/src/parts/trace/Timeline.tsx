@@ -82,6 +82,7 @@ export function Timeline({ trace, search, selected, colourOf }: Props) {
     n: () => seek(1, (id) => matched?.has(id) ?? false),
     N: () => seek(-1, (id) => matched?.has(id) ?? false),
     e: () => seek(1, (_id, error) => error),
+    Escape: () => select(""),
     "0": () => setShown({ start: 0, end: trace.duration }),
   });
 
