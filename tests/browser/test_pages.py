@@ -101,12 +101,16 @@ def test_a_trace_is_found_and_opened(visit: Visit, theme: Theme, screenshots: Pa
     page.screenshot(path=screenshots / f"traces-{theme}.png")
     page.get_by_test_id("trace-name").fill("POST /agents/{name}/run")
     page.get_by_test_id("trace-min").fill("200ms")
-    page.get_by_test_id("trace-search").click()
+    with page.expect_response(
+        lambda answer: "/api/search?" in answer.url and "200ms" in answer.url
+    ):
+        page.get_by_test_id("trace-search").click()
     row = page.get_by_test_id("trace-row").filter(has_text="/agents/{name}/run").first
     expect(row).to_be_visible()
     row.click()
     spans = page.get_by_test_id("span-row")
     expect(spans.first).to_contain_text("POST /agents/{name}/run")
+    expect(page.get_by_text("execute_tool").first).to_be_visible()
     spans.first.click()
     expect(page.get_by_test_id("span-detail")).to_contain_text("http.request.method")
     page.screenshot(path=screenshots / f"trace-{theme}.png")

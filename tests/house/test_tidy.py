@@ -141,3 +141,25 @@ def test_every_test_states_its_rule() -> None:
     ]
 
     assert [] == wrong
+
+
+def test_links_between_documents_lead_somewhere() -> None:
+    """Each relative link of a Markdown page names a file of the repository."""
+    link = re.compile(r"\]\((?!https?:|#|mailto:)([^)#\s]+)")
+    wrong = [
+        f"{name}: {target}"
+        for name in tracked()
+        if name.endswith(".md") and (ROOT / name).exists()
+        for target in link.findall((ROOT / name).read_text(encoding="utf-8"))
+        if not ((ROOT / name).parent / target).exists()
+    ]
+
+    assert [] == wrong
+
+
+def test_every_decision_is_listed() -> None:
+    """Each page of docs/decisions stands in its index."""
+    folder = ROOT / "docs" / "decisions"
+    index = (folder / "README.md").read_text(encoding="utf-8")
+
+    assert [] == [page.name for page in sorted(folder.glob("[0-9]*.md")) if page.name not in index]

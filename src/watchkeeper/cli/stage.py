@@ -202,6 +202,7 @@ def _look(stage: Stage, probe: DemoCheck) -> None:
     probe.counts()
     probe.samples()
     probe.panels()
+    probe.names()
 
 
 def _kill_server(stage: Stage, probe: DemoCheck) -> None:

@@ -16,8 +16,12 @@ from watchkeeper.verify.apis import Apis
 from watchkeeper.verify.completeness import Completeness, judge
 from watchkeeper.verify.dashboards import empty_panels
 from watchkeeper.verify.emitted import Emitted, read_emitted, targets
+from watchkeeper.vocabulary.metrics import METRIC_BY_SERIES, METRICS
 
 __all__ = ["DemoCheck", "Promise", "Report"]
+
+_PROMETHEUS_OWN = ("up", "scrape_", "ALERTS")
+"""Series that Prometheus and its rules make by themselves."""
 
 _SECOND_NS = 1_000_000_000
 _FETCHERS = 4
@@ -227,6 +231,17 @@ class DemoCheck:
             "every panel has data", total > 0 and not empty, f"{total} panels, empty: {empty[:5]}"
         )
 
+    def names(self) -> None:
+        """Compare the metric names that were seen with the vocabulary."""
+        seen = set(self._apis.json("/api/v1/label/__name__/values")["data"])
+        foreign = {name for name in seen if not _declared(name)}
+        expected = {metric.name: metric.series_names for metric in METRICS}
+        unseen = sorted(name for name, series in expected.items() if not seen & set(series))
+        self.report.figures |= {"metrics_declared": len(METRICS), "metrics_never_seen": unseen}
+        self.report.add(
+            "every metric is declared", not foreign, f"undeclared: {sorted(foreign)[:5]}"
+        )
+
     def requests(self, sent: int, failed_to_connect: int) -> None:
         """Note how many requests the traffic generator completed."""
         self.report.figures |= {"requests": sent, "requests_unanswered": failed_to_connect}
@@ -266,3 +281,10 @@ class DemoCheck:
         orphans = supervisor.orphans()
         supervisor.stop_all()
         self.report.add("no process is left over", not orphans, f"process groups left: {orphans}")
+
+
+def _declared(name: str) -> bool:
+    if name in METRIC_BY_SERIES or name.startswith(_PROMETHEUS_OWN):
+        return True
+    base = name.removesuffix("_created")  # prometheus_client's time of a series' start
+    return base != name and any(f"{base}{end}" in METRIC_BY_SERIES for end in ("_total", "_count"))
