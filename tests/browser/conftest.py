@@ -44,9 +44,12 @@ def screenshots() -> Path:
     return folder
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """Yield Debian's Chromium, driven by Playwright."""
+    """Yield Debian's Chromium, driven by Playwright.
+
+    For one module: Playwright keeps an event loop running, beside which asyncio tests cannot run.
+    """
     program = need(shutil.which("chromium"), "chromium is not installed")
     with sync_playwright() as playwright:
         opened = playwright.chromium.launch(executable_path=program, args=FLAGS)
@@ -66,7 +69,7 @@ def _firing(url: str) -> bool:
     )
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Yield the URL of a running demo whose error alert is firing."""
     need("built" if (STATIC / "index.html").exists() else None, "the UI is not built: make ui")
