@@ -7,7 +7,7 @@ UI_READY := src/watchkeeper/server/web/static/index.html
 UI_SOURCES := $(shell find ui -type f -not -path '*/node_modules/*' 2>/dev/null)
 ARGS ?=
 
-.PHONY: help demo test lint types ui docs screenshots debian lock clean
+.PHONY: help demo test lint types ui ui-checks docs screenshots debian lock clean
 
 help: ## Say what each target does.
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -31,7 +31,10 @@ demo: $(READY) $(UI_READY) ## Run the example backend, traffic and the server; p
 debian: ## Install the Debian packages that the tests use, where apt and root are at hand.
 	@sh tests/debian.sh
 
-test: $(READY) $(UI_READY) debian lint types ## Lint, check types and run every test.
+ui-checks: $(UI_READY) ## Check the web UI's types and run its unit tests.
+	$(BIN)/python hatch_build.py check
+
+test: $(READY) $(UI_READY) debian lint types ui-checks ## Lint, check types and run every test.
 	$(BIN)/python -m pytest $(ARGS)
 
 lint: $(READY) ## Check style and formatting.

