@@ -19,10 +19,11 @@ from watchkeeper.clock import Clock
 from watchkeeper.errors import QueryError, QueryLimitError, QueryParseError
 from watchkeeper.server.api.params import integer, moment_ns
 from watchkeeper.server.logsearch.ast import LogQuery
-from watchkeeper.server.logsearch.evaluate import LogStore, Numbers, evaluate, lines, streams
+from watchkeeper.server.logsearch.evaluate import Numbers, evaluate, lines, streams
 from watchkeeper.server.logsearch.parser import parse, parse_selector
 from watchkeeper.server.logsearch.scan import Kept
 from watchkeeper.server.series import Matcher, MatchOp
+from watchkeeper.server.store.store import Store
 from watchkeeper.server.tokens import duration_ns
 from watchkeeper.vocabulary.limits import limit
 
@@ -32,10 +33,10 @@ _HOUR_NS = 3_600_000_000_000
 _ALL = (Matcher("service_name", MatchOp.REGEX, ".+"),)
 _CATEGORIZE = "categorize-labels"
 
-Answer = Callable[[LogStore, int, Mapping[str, str], Request], Response]
+Answer = Callable[[Store, int, Mapping[str, str], Request], Response]
 
 
-def routes(store: LogStore, clock: Clock) -> list[Route]:
+def routes(store: Store, clock: Clock) -> list[Route]:
     """Return Loki's routes over *store*."""
 
     def on(path: str, answer: Answer) -> Route:
@@ -52,7 +53,7 @@ def routes(store: LogStore, clock: Clock) -> list[Route]:
 
 
 def _handler(
-    store: LogStore, clock: Clock, answer: Answer
+    store: Store, clock: Clock, answer: Answer
 ) -> Callable[[Request], Awaitable[Response]]:
     async def handle(request: Request) -> Response:
         params: dict[str, str] = dict(request.query_params)
@@ -112,7 +113,7 @@ def _step_ns(params: Mapping[str, str], start_ns: int, end_ns: int) -> int:
 
 
 def _query_range(
-    store: LogStore, now_ns: int, params: Mapping[str, str], request: Request
+    store: Store, now_ns: int, params: Mapping[str, str], request: Request
 ) -> Response:
     query = parse(params.get("query", ""))
     start, end = _bounds(params, now_ns)
@@ -128,7 +129,7 @@ def _query_range(
     return _success("matrix", _matrix(evaluate(store, query, steps), steps))
 
 
-def _query(store: LogStore, now_ns: int, params: Mapping[str, str], request: Request) -> Response:
+def _query(store: Store, now_ns: int, params: Mapping[str, str], request: Request) -> Response:
     query = parse(params.get("query", ""))
     at = moment_ns(params, "time")
     at = now_ns if at is None else at
@@ -144,7 +145,7 @@ def _query(store: LogStore, now_ns: int, params: Mapping[str, str], request: Req
 
 
 def _log_answer(
-    store: LogStore,
+    store: Store,
     query: LogQuery,
     params: Mapping[str, str],
     request: Request,
@@ -198,20 +199,20 @@ def _matrix(numbers: Numbers, steps: Any) -> list[dict[str, Any]]:
 
 
 def _found_streams(
-    store: LogStore, now_ns: int, params: Mapping[str, str], name: str = "query"
+    store: Store, now_ns: int, params: Mapping[str, str], name: str = "query"
 ) -> list[dict[str, str]]:
     matchers = parse_selector(params[name]) if params.get(name) else _ALL
     return streams(store, LogQuery(matchers, ()), *_bounds(params, now_ns))
 
 
-def _labels(store: LogStore, now_ns: int, params: Mapping[str, str], _request: Request) -> Response:
+def _labels(store: Store, now_ns: int, params: Mapping[str, str], _request: Request) -> Response:
     found = _found_streams(store, now_ns, params)
     names = sorted({name for labels in found for name in labels})
     return _json({"status": "success", "data": names})
 
 
 def _label_values(
-    store: LogStore, now_ns: int, params: Mapping[str, str], request: Request
+    store: Store, now_ns: int, params: Mapping[str, str], request: Request
 ) -> Response:
     found = _found_streams(store, now_ns, params)
     name = request.path_params["name"]
@@ -219,5 +220,5 @@ def _label_values(
     return _json({"status": "success", "data": values})
 
 
-def _series(store: LogStore, now_ns: int, params: Mapping[str, str], _request: Request) -> Response:
+def _series(store: Store, now_ns: int, params: Mapping[str, str], _request: Request) -> Response:
     return _json({"status": "success", "data": _found_streams(store, now_ns, params, "match[]")})

@@ -18,12 +18,12 @@ from starlette.routing import Route
 
 from watchkeeper.errors import QueryError, QueryLimitError, QueryParseError
 from watchkeeper.server.api.params import integer, moment_ns
+from watchkeeper.server.store.store import Store
 from watchkeeper.server.tokens import duration_ns
 from watchkeeper.server.tracesearch.ast import Comparison, Condition, Field, Logical, SpansetFilter
 from watchkeeper.server.tracesearch.otlp import traces_data
 from watchkeeper.server.tracesearch.parser import INTRINSICS, parse, parse_field
 from watchkeeper.server.tracesearch.search import (
-    SpanStore,
     TraceSummary,
     Window,
     search,
@@ -38,10 +38,10 @@ __all__ = ["routes"]
 Handler = Callable[[Request], Awaitable[Response]]
 
 
-def routes(store: SpanStore) -> list[Route]:
+def routes(store: Store) -> list[Route]:
     """Return Tempo's routes over *store*."""
 
-    def on(path: str, answer: Callable[[SpanStore, Request], Response]) -> Route:
+    def on(path: str, answer: Callable[[Store, Request], Response]) -> Route:
         return Route(path, _handler(store, answer), methods=["GET"])
 
     return [
@@ -56,7 +56,7 @@ def routes(store: SpanStore) -> list[Route]:
     ]
 
 
-def _handler(store: SpanStore, answer: Callable[[SpanStore, Request], Response]) -> Handler:
+def _handler(store: Store, answer: Callable[[Store, Request], Response]) -> Handler:
     async def handle(request: Request) -> Response:
         try:
             return await to_thread.run_sync(answer, store, request)
@@ -89,15 +89,15 @@ def _trace_id(text: str) -> bytes:
     return bytes.fromhex(text.rjust(32, "0"))
 
 
-def _trace_v1(store: SpanStore, request: Request) -> Response:
+def _trace_v1(store: Store, request: Request) -> Response:
     return _trace(store, request, version=1)
 
 
-def _trace_v2(store: SpanStore, request: Request) -> Response:
+def _trace_v2(store: Store, request: Request) -> Response:
     return _trace(store, request, version=2)
 
 
-def _trace(store: SpanStore, request: Request, *, version: int) -> Response:
+def _trace(store: Store, request: Request, *, version: int) -> Response:
     trace_id = _trace_id(request.path_params["trace_id"])
     spans, left_out = trace_by_id(store, trace_id, _window(request.query_params))
     if not spans:
@@ -126,7 +126,7 @@ def _varint(number: int) -> bytes:
     return bytes(out)
 
 
-def _search(store: SpanStore, request: Request) -> Response:
+def _search(store: Store, request: Request) -> Response:
     params = request.query_params
     most = integer(params, "limit", 20, most=limit("search_traces_max"))
     query = parse(params.get("q", "")) if params.get("q") else _legacy(params)
@@ -181,12 +181,12 @@ def _legacy(params: Mapping[str, str]) -> SpansetFilter:
 _SHOWN_INTRINSICS = sorted({name for name in INTRINSICS if ":" not in name})
 
 
-def _tags_v1(store: SpanStore, request: Request) -> Response:
+def _tags_v1(store: Store, request: Request) -> Response:
     found = tag_names(store, _window(request.query_params))
     return _json({"tagNames": sorted({*found["span"], *found["resource"]})})
 
 
-def _tags_v2(store: SpanStore, request: Request) -> Response:
+def _tags_v2(store: Store, request: Request) -> Response:
     found = tag_names(store, _window(request.query_params))
     scopes = [{"name": scope, "tags": tags} for scope, tags in found.items()]
     wanted = request.query_params.get("scope", "")
@@ -194,7 +194,7 @@ def _tags_v2(store: SpanStore, request: Request) -> Response:
     return _json({"scopes": [entry for entry in scopes if wanted in ("", entry["name"])]})
 
 
-def _values(store: SpanStore, request: Request) -> list[tuple[str, str]]:
+def _values(store: Store, request: Request) -> list[tuple[str, str]]:
     tag = request.path_params["tag"]
     if tag == "service.name":
         field = Field("resource", tag)
@@ -203,10 +203,10 @@ def _values(store: SpanStore, request: Request) -> list[tuple[str, str]]:
     return tag_values(store, field.scope, field.name, _window(request.query_params))
 
 
-def _values_v1(store: SpanStore, request: Request) -> Response:
+def _values_v1(store: Store, request: Request) -> Response:
     return _json({"tagValues": [value for _, value in _values(store, request)]})
 
 
-def _values_v2(store: SpanStore, request: Request) -> Response:
+def _values_v2(store: Store, request: Request) -> Response:
     pairs = _values(store, request)
     return _json({"tagValues": [{"type": kind, "value": value} for kind, value in pairs]})

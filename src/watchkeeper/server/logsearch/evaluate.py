@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any, Literal, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,37 +14,14 @@ from watchkeeper.errors import QueryLimitError
 from watchkeeper.server.logsearch.ast import Aggregation, LogQuery, RangeAggregation
 from watchkeeper.server.logsearch.labels import stream_labels
 from watchkeeper.server.logsearch.scan import COLUMNS, Kept, Scan
+from watchkeeper.server.store.reader import Reader
+from watchkeeper.server.store.store import Store
 from watchkeeper.vocabulary.limits import limit
 
-__all__ = ["LogStore", "Numbers", "Reader", "evaluate", "lines", "streams"]
+__all__ = ["Numbers", "evaluate", "lines", "streams"]
 
 Floats = NDArray[np.float64]
 LabelSet = tuple[tuple[str, str], ...]
-
-
-class Reader(Protocol):
-    """What a store's reader offers."""
-
-    def table(self, name: str) -> str:
-        """Return an SQL fragment for the rows of *name* in the range."""
-        ...
-
-    def execute(self, sql: str, params: Any = None) -> Any:
-        """Run a query and return DuckDB's cursor."""
-        ...
-
-
-class LogStore(Protocol):
-    """Where log records are read from."""
-
-    def read(
-        self,
-        signal: Literal["spans", "logs", "metrics"],
-        start_ns: int | None = None,
-        end_ns: int | None = None,
-    ) -> AbstractContextManager[Reader]:
-        """Open the segments that overlap the range."""
-        ...
 
 
 @dataclass(slots=True)
@@ -56,7 +32,7 @@ class Numbers:
 
 
 def lines(
-    store: LogStore, query: LogQuery, start_ns: int, end_ns: int, *, most: int, forward: bool
+    store: Store, query: LogQuery, start_ns: int, end_ns: int, *, most: int, forward: bool
 ) -> list[Kept]:
     """Return at most *most* lines of ``[start_ns, end_ns)``, newest first unless *forward*."""
     scan = Scan(query, start_ns, end_ns)
@@ -76,7 +52,7 @@ def _rows(cursor: Any) -> Iterator[tuple[Any, ...]]:
         yield from chunk
 
 
-def streams(store: LogStore, query: LogQuery, start_ns: int, end_ns: int) -> list[dict[str, str]]:
+def streams(store: Store, query: LogQuery, start_ns: int, end_ns: int) -> list[dict[str, str]]:
     """Return the label sets of the streams that have lines in the range."""
     scan = Scan(query, start_ns, end_ns)
     with store.read("logs", start_ns, end_ns) as reader:
@@ -90,7 +66,7 @@ def streams(store: LogStore, query: LogQuery, start_ns: int, end_ns: int) -> lis
 
 
 def evaluate(
-    store: LogStore, query: RangeAggregation | Aggregation, steps_ns: NDArray[np.int64]
+    store: Store, query: RangeAggregation | Aggregation, steps_ns: NDArray[np.int64]
 ) -> Numbers:
     """Return the values of a metric query at each of *steps_ns* (Unix nanoseconds, ascending).
 
@@ -114,7 +90,7 @@ def evaluate(
 
 
 def _range(
-    store: LogStore,
+    store: Store,
     query: RangeAggregation,
     steps_ns: NDArray[np.int64],
     needed: tuple[str, ...] | None,

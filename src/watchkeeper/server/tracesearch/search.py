@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from typing import Any
 
 from watchkeeper.server.store.rows import SpanRow
+from watchkeeper.server.store.store import Store
 from watchkeeper.server.tracesearch.ast import SpansetQuery
 from watchkeeper.server.tracesearch.compile import Compiler, pointer
 from watchkeeper.server.tracesearch.otlp import fold
 from watchkeeper.vocabulary.limits import limit
 
 __all__ = [
-    "Reader",
     "ServiceStats",
-    "SpanStore",
     "TraceSummary",
     "Window",
     "search",
@@ -26,31 +24,6 @@ __all__ = [
 
 _SECOND_NS = 1_000_000_000
 _DAY_NS = 86_400 * _SECOND_NS
-
-
-class Reader(Protocol):
-    """What a store's reader offers."""
-
-    def table(self, name: str) -> str:
-        """Return an SQL fragment for the rows of *name* in the range."""
-        ...
-
-    def execute(self, sql: str, params: Any = None) -> Any:
-        """Run a query and return something with ``fetchall``."""
-        ...
-
-
-class SpanStore(Protocol):
-    """Where spans are read from."""
-
-    def read(
-        self,
-        signal: Literal["spans", "logs", "metrics"],
-        start_ns: int | None = None,
-        end_ns: int | None = None,
-    ) -> AbstractContextManager[Reader]:
-        """Open the segments that overlap the range."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +70,7 @@ class TraceSummary:
 
 
 def search(
-    store: SpanStore, query: SpansetQuery, window: Window, *, limit_traces: int = 20
+    store: Store, query: SpansetQuery, window: Window, *, limit_traces: int = 20
 ) -> list[TraceSummary]:
     """Return the latest traces that match.
 
@@ -150,7 +123,7 @@ def _summaries(rows: list[tuple[Any, ...]]) -> list[TraceSummary]:
 
 
 def trace_by_id(
-    store: SpanStore, trace_id: bytes, window: Window | None = None
+    store: Store, trace_id: bytes, window: Window | None = None
 ) -> tuple[list[SpanRow], int]:
     """Return a trace's spans in order of start, and how many were left out by the limit.
 
@@ -177,7 +150,7 @@ def trace_by_id(
     return fold(rows[:most]), left_out
 
 
-def tag_names(store: SpanStore, window: Window) -> dict[str, list[str]]:
+def tag_names(store: Store, window: Window) -> dict[str, list[str]]:
     """Return the attribute names seen, by scope ``span`` and ``resource``, sorted."""
     with store.read("spans", window.start_ns, window.end_ns) as reader:
         recent = (
@@ -204,7 +177,7 @@ _INTRINSIC_VALUES = {
 }
 
 
-def tag_values(store: SpanStore, scope: str, name: str, window: Window) -> list[tuple[str, str]]:
+def tag_values(store: Store, scope: str, name: str, window: Window) -> list[tuple[str, str]]:
     """Return distinct values of a field as pairs of type and text, most frequent first.
 
     Args:
