@@ -6,7 +6,6 @@ import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import urllib.error
@@ -19,7 +18,7 @@ from playwright.sync_api import Browser, sync_playwright
 from tests.house.rooms import ROOT
 
 from watchkeeper.server.web.files import STATIC
-from watchkeeper.testing.processes import wait_until
+from watchkeeper.testing import free_port, wait_until
 
 FLAGS = [
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
@@ -73,9 +72,7 @@ def _firing(url: str) -> bool:
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Yield the URL of a running demo whose error alert is firing."""
     need("built" if (STATIC / "index.html").exists() else None, "the UI is not built: make ui")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     log = tmp_path_factory.mktemp("demo") / "demo.log"
     with log.open("wb") as output:
         process = subprocess.Popen(

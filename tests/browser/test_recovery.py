@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import sys
 from pathlib import Path
 
@@ -11,7 +10,7 @@ from playwright.sync_api import Browser, expect
 from tests.browser.conftest import need
 
 from watchkeeper.server.web.files import STATIC
-from watchkeeper.testing import ProcessSpec, Supervisor
+from watchkeeper.testing import ProcessSpec, Supervisor, free_port
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -21,9 +20,7 @@ _WAIT_MS = 30_000
 def test_the_page_comes_back_with_its_server(browser: Browser, tmp_path: Path) -> None:
     """A killed server is said on the page; once it is back the page goes on without a reload."""
     need("built" if (STATIC / "index.html").exists() else None, "the UI is not built: make ui")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     url = f"http://127.0.0.1:{port}"
     spec = ProcessSpec(
         "server",

@@ -7,13 +7,12 @@ import socket
 import pytest
 
 from watchkeeper.cli import doctor
+from watchkeeper.testing import free_port
 
 
 def test_an_endpoint_that_does_not_answer_is_bad() -> None:
     """Nothing listening is a bad finding with a fix."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     (finding,) = doctor.check_endpoint(f"http://127.0.0.1:{port}")
 
     assert finding.level == "bad"

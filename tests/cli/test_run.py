@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import socket
 import sys
 from pathlib import Path
 
 import httpx
 import pytest
 
-from watchkeeper.testing import EmbeddedServer, ProcessSpec, Supervisor, wait_until
+from watchkeeper.testing import EmbeddedServer, ProcessSpec, Supervisor, free_port, wait_until
 from watchkeeper.verify.apis import Apis
 
 pytestmark = pytest.mark.timeout(120)
@@ -32,9 +31,7 @@ def test_a_plain_application_is_seen(tmp_path: Path, flags: tuple[str, ...]) -> 
     folder = tmp_path / "app"
     folder.mkdir()
     (folder / "plain.py").write_text(APP)
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     url = f"http://127.0.0.1:{port}/hello"
     with EmbeddedServer(tmp_path / "server") as embedded, Supervisor(tmp_path / "logs") as running:
         command = [

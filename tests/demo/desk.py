@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,18 +13,10 @@ import pytest
 
 from watchkeeper.demo.control import Faults
 from watchkeeper.demo.plan import DemoSettings, processes
-from watchkeeper.testing.processes import ProcessSpec, Supervisor, wait_until
+from watchkeeper.testing.processes import ProcessSpec, Supervisor, free_port, wait_until
 
 PASSWORD = "a long enough one"
 NOBODY_LISTENS = "http://127.0.0.1:9"
-
-
-def free_port() -> int:
-    """Return a port of 127.0.0.1 that nobody uses right now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def needed(thing: str) -> None:

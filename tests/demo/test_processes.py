@@ -14,11 +14,12 @@ from pathlib import Path
 import httpx
 import psutil
 import pytest
-from tests.demo.desk import NOBODY_LISTENS, free_port, running
+from tests.demo.desk import NOBODY_LISTENS, running
 
 from watchkeeper.demo.control import Faults
 from watchkeeper.demo.faults import FAULTS, FaultSwitch
 from watchkeeper.demo.plan import DemoSettings, processes
+from watchkeeper.testing import free_port
 from watchkeeper.testing.processes import wait_until
 
 START_AND_WAIT = """

@@ -14,11 +14,11 @@ import openai
 import pytest
 import uvicorn
 from starlette.applications import Starlette
-from tests.demo.desk import free_port
 
 from watchkeeper.demo.faults import FaultSwitch
 from watchkeeper.demo.world import anthropic_wire, openai_wire
 from watchkeeper.demo.world.mind import Mood
+from watchkeeper.testing import free_port
 from watchkeeper.testing.processes import wait_until
 
 ASKED: list[Any] = [{"role": "user", "content": "When does the contract renew?"}]

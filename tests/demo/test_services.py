@@ -13,8 +13,9 @@ from pathlib import Path
 import psycopg
 import pytest
 import redis
-from tests.demo.desk import Desk, free_port, needed, running
+from tests.demo.desk import Desk, needed, running
 
+from watchkeeper.testing import free_port
 from watchkeeper.testing.processes import wait_until
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import signal
-import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -12,17 +11,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from watchkeeper.testing import wait_until
+from watchkeeper.testing import free_port, wait_until
 
 pytestmark = pytest.mark.timeout(420)
-
-
-def free_port() -> int:
-    """Return a port that is free now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def test_every_promise_holds_when_the_server_is_killed(tmp_path: Path) -> None:

@@ -17,18 +17,11 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 
 from watchkeeper.clock import SystemClock
 from watchkeeper.server.store import Store
-from watchkeeper.testing.processes import wait_until
+from watchkeeper.testing.processes import free_port, wait_until
 
 HEADERS = {"content-type": "application/x-protobuf"}
 SPANS = 20
 ROUNDS = 3
-
-
-def free_port() -> int:
-    """Return a port that was free a moment ago."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 class Server:

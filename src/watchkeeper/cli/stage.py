@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import shutil
 import signal
-import socket
 import sys
 import tempfile
 import threading
@@ -23,7 +22,7 @@ from watchkeeper.define.rules import shipped_rules
 from watchkeeper.demo.control import Faults
 from watchkeeper.demo.plan import DemoSettings, processes
 from watchkeeper.errors import StartError
-from watchkeeper.testing.processes import ProcessSpec, Supervisor
+from watchkeeper.testing.processes import ProcessSpec, Supervisor, free_port
 from watchkeeper.verify.check import DemoCheck
 
 __all__ = ["Stage", "check", "show"]
@@ -37,13 +36,6 @@ _FIRE_S, _RESOLVE_S = 60.0, 90.0
 _SECOND_NS = 1_000_000_000
 
 console = Console(highlight=False, stderr=True)
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 class Stage:
@@ -61,9 +53,9 @@ class Stage:
             base_dir=self.base,
             endpoint=self.url,
             targets_dir=self.targets_dir,
-            app_port=_free_port(),
-            world_port=_free_port(),
-            traffic_port=_free_port(),
+            app_port=free_port(),
+            world_port=free_port(),
+            traffic_port=free_port(),
         )
         self.faults = Faults(self.settings)
         self._stopping = threading.Event()

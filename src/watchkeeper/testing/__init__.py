@@ -3,7 +3,7 @@
 from watchkeeper.testing.capture import Captured, CapturedLog, CapturedSpan, capture
 from watchkeeper.testing.clock import FixedClock
 from watchkeeper.testing.ids import CountingIds
-from watchkeeper.testing.processes import ProcessSpec, Supervisor, wait_until
+from watchkeeper.testing.processes import ProcessSpec, Supervisor, free_port, wait_until
 from watchkeeper.testing.server import EmbeddedServer
 from watchkeeper.testing.slack import Answer, FakeSlack
 
@@ -19,5 +19,6 @@ __all__ = [
     "ProcessSpec",
     "Supervisor",
     "capture",
+    "free_port",
     "wait_until",
 ]

@@ -6,6 +6,7 @@ import contextlib
 import ctypes
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -19,7 +20,7 @@ import httpx
 from watchkeeper.clock import Clock, SystemClock
 from watchkeeper.errors import StartError
 
-__all__ = ["ProcessSpec", "Supervisor", "wait_until"]
+__all__ = ["ProcessSpec", "Supervisor", "free_port", "wait_until"]
 
 _PR_SET_PDEATHSIG = 1
 _POLL_S = 0.05
@@ -36,6 +37,14 @@ class ProcessSpec:
     """Added to the environment of this process."""
     ready_url: str | None = None
     """Answers 2xx once the process is ready; None needs no wait."""
+
+
+def free_port() -> int:
+    """Return a port of 127.0.0.1 that was free a moment ago; another program may take it first."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
 
 
 def wait_until(condition: Callable[[], bool], timeout_s: float, clock: Clock | None = None) -> bool:

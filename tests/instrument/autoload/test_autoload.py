@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import urllib.request
@@ -15,7 +14,7 @@ import pytest
 from tests.instrument.recorder.collector import collecting
 
 from watchkeeper.instrument.autoload import path_entry, start
-from watchkeeper.testing.processes import wait_until
+from watchkeeper.testing.processes import free_port, wait_until
 
 HERE = Path(__file__).parent
 
@@ -104,14 +103,6 @@ def test_the_start_never_raises(
     start()
 
     assert "WATCHKEEPER_ENABLED" in capsys.readouterr().err
-
-
-def free_port() -> int:
-    """Return a port that was free a moment ago."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def get(url: str) -> str:
