@@ -5,6 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 UI_READY := src/watchkeeper/server/web/static/index.html
 UI_SOURCES := $(shell find ui -type f -not -path '*/node_modules/*' 2>/dev/null)
+SIDES := $(patsubst requirements/side-%.txt,build/side/%/.ready,$(wildcard requirements/side-*.txt))
 ARGS ?=
 
 .PHONY: help demo test lint types ui ui-checks docs screenshots debian lock clean
@@ -18,6 +19,11 @@ $(READY): requirements/dev.txt pyproject.toml hatch_build.py
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/uv.txt
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements/dev.txt
 	WATCHKEEPER_SKIP_UI=1 $(BIN)/uv pip install --quiet --python $(BIN)/python --no-build-isolation --no-deps -e .
+	touch $@
+
+$(SIDES): build/side/%/.ready: requirements/side-%.txt | $(READY)
+	rm -rf $(@D)
+	$(BIN)/uv pip install --quiet --target $(@D) --python $(BIN)/python --require-hashes -r $<
 	touch $@
 
 $(UI_READY): $(READY) $(UI_SOURCES)
@@ -34,7 +40,7 @@ debian: ## Install the Debian packages that the tests use, where apt and root ar
 ui-checks: $(UI_READY) ## Check the web UI's types and run its unit tests.
 	$(BIN)/python hatch_build.py check
 
-test: $(READY) $(UI_READY) debian lint types ui-checks ## Lint, check types and run every test.
+test: $(READY) $(UI_READY) $(SIDES) debian lint types ui-checks ## Lint, check types and run every test.
 	$(BIN)/python -m pytest $(ARGS)
 
 lint: $(READY) ## Check style and formatting.

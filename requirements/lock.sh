@@ -8,3 +8,12 @@ flags="--universal --python-version 3.11 --generate-hashes --no-emit-index-url -
 $uv pip compile $flags --all-extras --group dev pyproject.toml -o requirements/dev.txt
 # shellcheck disable=SC2086
 echo "uv>=0.9" | $uv pip compile $flags - -o requirements/uv.txt
+# Versions that cannot live beside the others: tests put them in front of the path of one process.
+side() {
+  name=$1
+  shift
+  # shellcheck disable=SC2086
+  printf '%s\n' "$@" | $uv pip compile $flags - -o "requirements/side-$name.txt"
+}
+side arq "arq>=0.28"
+side sqlalchemy20 "sqlalchemy[asyncio]>=2.0.45,<2.1" "aiosqlite>=0.22"

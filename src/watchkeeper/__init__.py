@@ -9,7 +9,14 @@ One call makes an application observable::
 Importing this brings neither a web framework nor a database library, nor the OpenTelemetry SDK.
 """
 
-from watchkeeper.instrument.configure import configure, current, flush, shutdown
+from watchkeeper.instrument.configure import (
+    configure,
+    current,
+    flush,
+    instrument,
+    shutdown,
+    uninstrument,
+)
 from watchkeeper.instrument.context import bind
 from watchkeeper.instrument.domain import (
     agent_run,
@@ -32,10 +39,12 @@ __all__ = [
     "current",
     "flush",
     "get_logger",
+    "instrument",
     "job",
     "llm_call",
     "pipeline",
     "queue_depth",
     "shutdown",
     "tool_call",
+    "uninstrument",
 ]

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import httpx
-import pytest
 
 from watchkeeper.demo.control import Faults
 from watchkeeper.demo.plan import DemoSettings, processes
@@ -17,13 +15,6 @@ from watchkeeper.testing.processes import ProcessSpec, Supervisor, free_port, wa
 
 PASSWORD = "a long enough one"
 NOBODY_LISTENS = "http://127.0.0.1:9"
-
-
-def needed(thing: str) -> None:
-    """Skip because *thing* is not installed; fail instead where everything must be."""
-    if os.environ.get("CI") == "true":
-        pytest.fail(f"{thing} is not installed; tests/debian.sh installs it")
-    pytest.skip(f"{thing} is not installed")
 
 
 class Desk:

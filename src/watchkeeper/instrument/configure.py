@@ -12,13 +12,23 @@ from os import PathLike
 from typing import Any, TextIO, TypedDict, Unpack
 
 from watchkeeper.clock import SystemClock
+from watchkeeper.errors import SettingError
 from watchkeeper.instrument import host, integrations, provider
 from watchkeeper.instrument.guard import guard
 from watchkeeper.instrument.logs import LEVELS, adopt_structlog, route
 from watchkeeper.instrument.runtime import Runtime, build
 from watchkeeper.instrument.settings import TABLE, Settings, load
 
-__all__ = ["Arguments", "configure", "configure_softly", "current", "flush", "shutdown"]
+__all__ = [
+    "Arguments",
+    "configure",
+    "configure_softly",
+    "current",
+    "flush",
+    "instrument",
+    "shutdown",
+    "uninstrument",
+]
 
 _LOGGER = logging.getLogger("watchkeeper")
 
@@ -163,6 +173,46 @@ def shutdown(timeout_s: float = 5.0) -> bool:
             runtime.stdlib.uninstall()
             route(None, LEVELS["info"].number)
         return runtime.stop(timeout_s)
+
+
+def instrument(*names: str) -> tuple[str, ...]:
+    """Instrument libraries by name, beside those that `configure` chose.
+
+    A library that is not imported yet is instrumented right after its import; one that is
+    instrumented already stays as it is.
+
+    Args:
+        names: Names of integrations, ``redis`` for example; none means all.
+
+    Returns:
+        The names of all libraries that are instrumented now.
+
+    Raises:
+        SettingError: A name is unknown, or `configure` was not called before.
+    """
+    runtime = _STATE.runtime
+    if runtime is None:
+        raise SettingError.explain(
+            "libraries cannot be instrumented yet",
+            got=names or "all",
+            accepted="a call after watchkeeper.configure()",
+            next_step="call watchkeeper.configure() first",
+        )
+    if runtime.settings.enabled:
+        integrations.install(runtime, names or "auto")
+    return integrations.installed()
+
+
+def uninstrument(*names: str) -> None:
+    """Put libraries back as they were; none means all. Libraries that are not instrumented stay.
+
+    Args:
+        names: Names of integrations.
+
+    Raises:
+        SettingError: A name is unknown.
+    """
+    integrations.uninstall(names or None)
 
 
 def _start(settings: Settings) -> Runtime:

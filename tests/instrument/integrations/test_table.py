@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from tests.instrument.rig import Rig
 
+import watchkeeper
 from watchkeeper.errors import SettingError
 from watchkeeper.instrument.integrations import TABLE, install, installed, uninstall
 from watchkeeper.instrument.integrations.imports import ImportWatch
@@ -111,3 +112,20 @@ def test_a_callback_that_fails_stops_no_import(watch: ImportWatch, tmp_path: Pat
         sys.path.remove(str(tmp_path))
         sys.modules.pop("wk_unlucky", None)
     assert before + 1 == hook_errors()["integrations.import"]
+
+
+def test_the_door_instruments_by_name_and_puts_back() -> None:
+    """`watchkeeper.instrument` adds one library, `uninstrument` takes just that one away."""
+    watchkeeper.configure(endpoint="", instrument="starlette", log_level="error")
+    try:
+        assert "httpx" in watchkeeper.instrument("httpx")
+        watchkeeper.uninstrument("httpx")
+        assert ("starlette",) == watchkeeper.instrument("starlette")
+    finally:
+        watchkeeper.shutdown()
+
+
+def test_instrumenting_before_configuring_says_what_to_do() -> None:
+    """The error names `configure`."""
+    with pytest.raises(SettingError, match=r"call watchkeeper\.configure\(\) first"):
+        watchkeeper.instrument("httpx")

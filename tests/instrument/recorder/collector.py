@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 
@@ -105,15 +106,19 @@ class Collector:
         """Return the spans of accepted requests, each as often as it arrived."""
         return [span for body in self.accepted() for span in spans_of(body)]
 
-    def log_bodies(self) -> list[str]:
-        """Return the bodies of accepted log records."""
+    def logs(self) -> list[LogRecord]:
+        """Return every record of the accepted log requests."""
         return [
-            record.body.string_value
+            record
             for body in self.accepted("/v1/logs")
             for resource in ExportLogsServiceRequest.FromString(body).resource_logs
             for scope in resource.scope_logs
             for record in scope.log_records
         ]
+
+    def log_bodies(self) -> list[str]:
+        """Return the bodies of accepted log records."""
+        return [record.body.string_value for record in self.logs()]
 
 
 def spans_of(body: bytes) -> list[Span]:

@@ -31,6 +31,10 @@ class ImportWatch(MetaPathFinder):
         """Call *callback* after the import of the module *name*."""
         self._waiting[name] = callback
 
+    def forget(self, name: str) -> None:
+        """Wait no more for the module *name*."""
+        self._waiting.pop(name, None)
+
     def start(self) -> None:
         """Begin to watch."""
         if self not in sys.meta_path:

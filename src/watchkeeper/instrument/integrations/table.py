@@ -80,15 +80,27 @@ def install(host: Host, names: str | Iterable[str] = "auto") -> None:
     watch.start()
 
 
-def uninstall() -> None:
-    """Undo everything that `install` did."""
-    watch, _STATE.watch = _STATE.watch, None
+def uninstall(names: Iterable[str] | None = None) -> None:
+    """Undo what `install` did, and wait for no further imports.
+
+    Args:
+        names: Names from `TABLE`; None means everything.
+
+    Raises:
+        SettingError: A name is not in `TABLE`.
+    """
+    rows = list(TABLE) if names is None else _chosen(names)
+    watch = _STATE.watch
     if watch is not None:
-        watch.stop()
-    undos, _STATE.undo = _STATE.undo, {}
-    for undo in reversed(list(undos.values())):
+        for row in rows:
+            watch.forget(row.library)
+        if names is None:
+            watch.stop()
+            _STATE.watch = None
+    wanted = {row.name for row in rows}
+    for name in reversed([name for name in _STATE.undo if name in wanted]):
         with guard("integrations.uninstall"):
-            undo()
+            _STATE.undo.pop(name)()
 
 
 def installed() -> tuple[str, ...]:
