@@ -1,0 +1,149 @@
+"""The only reader of the environment on the application side."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from watchkeeper.errors import SettingError, WatchkeeperError
+from watchkeeper.instrument.settings.row import Setting
+from watchkeeper.instrument.settings.table import TABLE, Settings
+
+__all__ = ["load"]
+
+_FILE = "watchkeeper.toml"
+
+
+def load(arguments: Mapping[str, object], environ: Mapping[str, str] | None = None) -> Settings:
+    """Return the settings that *arguments*, the environment and the file add up to.
+
+    Args:
+        arguments: Settings by name; None means not given.
+        environ: The environment; by default this process's.
+
+    Raises:
+        SettingError: A name is unknown, or a value cannot be read.
+    """
+    env = os.environ if environ is None else environ
+    for name in arguments:
+        if name not in TABLE:
+            raise _unknown(name, "argument of configure")
+    file_path, file_values = _read_file(env)
+    values: dict[str, Any] = {}
+    origins: dict[str, str] = {}
+    ignored: list[str] = []
+    for name, row in TABLE.items():
+        # None is what a caller passes who has no value.
+        if arguments.get(name) is not None:
+            values[name], origins[name] = (
+                _parsed(name, row, arguments[name], "argument"),
+                "argument",
+            )
+        elif found := _from_env(name, row, env, ignored):
+            values[name], origins[name] = found
+        elif name in file_values:
+            values[name] = _parsed(name, row, file_values[name], file_path)
+            origins[name] = file_path
+        else:
+            origins[name] = "default"
+    _fall_back(values, origins, env)
+    return Settings(
+        **values, origins=MappingProxyType(origins), ignored=tuple(ignored), home=_home(env)
+    )
+
+
+def _unknown(name: str, where: str) -> WatchkeeperError:
+    near = difflib.get_close_matches(name, TABLE, n=1)
+    return SettingError.explain(
+        f"unknown setting in {where}",
+        got=name,
+        accepted=", ".join(TABLE),
+        next_step=f"use {near[0]!r}" if near else "choose one of these names",
+    )
+
+
+def _parsed(name: str, row: Setting, given: object, where: str) -> Any:
+    try:
+        return row.parse(given)
+    except ValueError as error:
+        raise SettingError.explain(
+            f"the setting {name} ({where}) cannot be read",
+            got="[secret]" if row.secret else given,
+            accepted=str(error),
+            next_step=f"correct it, or remove it to use the default. {name}: {row.brief}".rstrip(
+                "."
+            ),
+        ) from error
+
+
+def _from_env(
+    name: str, row: Setting, env: Mapping[str, str], ignored: list[str]
+) -> tuple[Any, str] | None:
+    for variable in row.env:
+        given = env.get(variable, "")
+        if not given.strip():
+            continue
+        if not variable.startswith("OTEL_"):
+            return _parsed(name, row, given, variable), variable
+        try:
+            return row.parse(given), variable
+        except ValueError as error:
+            ignored.append(f"{variable} is ignored: accepted is {error}")
+    return None
+
+
+def _fall_back(values: dict[str, Any], origins: dict[str, str], env: Mapping[str, str]) -> None:
+    attributes = values.get("resource", {})
+    for name, keys in (
+        ("service", ("service.name",)),
+        ("version", ("service.version",)),
+        ("environment", ("deployment.environment.name", "deployment.environment")),
+    ):
+        found = next((attributes[key] for key in keys if attributes.get(key)), None)
+        if found and name not in values:
+            values[name], origins[name] = found, f"resource ({origins['resource']})"
+    if "enabled" not in values and env.get("OTEL_SDK_DISABLED", "").lower() == "true":
+        values["enabled"], origins["enabled"] = False, "OTEL_SDK_DISABLED"
+    if "log_color" not in values and env.get("NO_COLOR"):
+        values["log_color"], origins["log_color"] = False, "NO_COLOR"
+    sampler = env.get("OTEL_TRACES_SAMPLER", "").removeprefix("parentbased_")
+    if origins["sample_ratio"] in {"default", "OTEL_TRACES_SAMPLER_ARG"}:
+        fixed = {"always_on": 1.0, "always_off": 0.0}.get(sampler)
+        if fixed is not None:
+            values["sample_ratio"], origins["sample_ratio"] = fixed, "OTEL_TRACES_SAMPLER"
+        elif sampler != "traceidratio":
+            values.pop("sample_ratio", None)
+            origins["sample_ratio"] = "default"
+
+
+def _read_file(env: Mapping[str, str]) -> tuple[str, dict[str, Any]]:
+    asked = env.get("WATCHKEEPER_CONFIG", "")
+    path = Path(asked or _FILE)
+    if not asked and not path.is_file():
+        return "", {}
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8")).get("instrument", {})
+    except (OSError, ValueError) as error:
+        raise SettingError.explain(
+            "the settings file cannot be read",
+            got=str(path),
+            accepted="a TOML file with a table [instrument]",
+            next_step=f"correct it or unset WATCHKEEPER_CONFIG ({error})",
+        ) from error
+    for name in table:
+        if name not in TABLE or name == "log_stream":
+            raise _unknown(name, f"{path}, table [instrument]")
+    return str(path), table
+
+
+def _home(env: Mapping[str, str]) -> str:
+    state = env.get("XDG_STATE_HOME", "")
+    if not state:
+        home = env.get("HOME", "")
+        state = str(Path(home, ".local", "state")) if home else ""
+    return str(Path(state, "watchkeeper")) if state else ""

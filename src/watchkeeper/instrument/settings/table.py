@@ -1,0 +1,144 @@
+"""Every setting with its default, its description and its variables: one row each."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from types import MappingProxyType
+from typing import TextIO
+
+from watchkeeper.instrument import parse
+from watchkeeper.instrument.settings.export import ExportSettings
+from watchkeeper.instrument.settings.row import Setting, limit_row, row
+
+__all__ = ["TABLE", "Settings"]
+
+_ON, _OFF = True, False
+
+
+@dataclass(frozen=True, slots=True)
+class Settings(ExportSettings):
+    """Every setting with its value; `origins` says where each came from."""
+
+    service: str = row(
+        "unknown_service",
+        "Name of the service.",
+        parse.text,
+        "WATCHKEEPER_SERVICE",
+        "OTEL_SERVICE_NAME",
+    )
+    version: str = row("", "Version of the service.", parse.text, "WATCHKEEPER_VERSION")
+    environment: str = row(
+        "",
+        "Where the service runs: `production`, `staging`.",
+        parse.text,
+        "WATCHKEEPER_ENVIRONMENT",
+    )
+    enabled: bool = row(
+        _ON,
+        "False turns every part off: nothing is recorded, logs stay as they are.",
+        parse.boolean,
+        "WATCHKEEPER_ENABLED",
+    )
+    resource: Mapping[str, str] = row(
+        MappingProxyType({}),
+        "Further resource attributes, `name=value,…`.",
+        parse.pairs,
+        "WATCHKEEPER_RESOURCE",
+        "OTEL_RESOURCE_ATTRIBUTES",
+    )
+    sample_ratio: float = row(
+        1.0,
+        "Share of traces that are exported, 0 to 1; metrics stay exact.",
+        parse.ratio,
+        "WATCHKEEPER_SAMPLE_RATIO",
+        "OTEL_TRACES_SAMPLER_ARG",
+    )
+    log_level: str = row(
+        "info",
+        "Least severe level that is logged.",
+        parse.log_level,
+        "WATCHKEEPER_LOG_LEVEL",
+    )
+    log_format: str = row(
+        "auto",
+        "`json`, `console`, or `auto`: console on a terminal, JSON elsewhere.",
+        parse.one_of("auto", "json", "console"),
+        "WATCHKEEPER_LOG_FORMAT",
+    )
+    log_stream: TextIO | None = row(  # noqa: RUF009 - a field like the others, its type hides it
+        None,
+        "Where log lines go; None is the standard output.",
+        parse.stream,
+    )
+    log_color: bool = row(
+        _ON,
+        "Colour console lines on a terminal; `NO_COLOR` turns it off too.",
+        parse.boolean,
+        "WATCHKEEPER_LOG_COLOR",
+    )
+    targets_dir: str = row(
+        "",
+        "Directory for Prometheus `file_sd` files that announce this process.",
+        parse.text,
+        "WATCHKEEPER_TARGETS_DIR",
+    )
+    metrics_port: int | None = row(
+        None,
+        "Port of the side listener for `/metrics` on 127.0.0.1, 0 for a free one; "
+        "None starts it on a free port when `targets_dir` is set.",
+        parse.port,
+        "WATCHKEEPER_METRICS_PORT",
+    )
+    metrics_path: str = row(
+        "/metrics",
+        "Path of the metrics, in the side listener and in ASGI applications.",
+        parse.path,
+        "WATCHKEEPER_METRICS_PATH",
+    )
+    include_prometheus_client: bool = row(
+        _ON,
+        "Show the application's own prometheus_client metrics too.",
+        parse.boolean,
+        "WATCHKEEPER_INCLUDE_PROMETHEUS_CLIENT",
+    )
+    capture_content: bool = row(
+        _OFF,
+        "Record prompts and answers of LLM calls.",
+        parse.boolean,
+        "WATCHKEEPER_CAPTURE_CONTENT",
+        "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT",
+    )
+    access_log_exclude: tuple[str, ...] = row(
+        ("/healthz", "/livez", "/readyz", "/-/healthy", "/-/ready"),
+        "Paths whose requests write no access line, separated by commas.",
+        parse.paths,
+        "WATCHKEEPER_ACCESS_LOG_EXCLUDE",
+    )
+    instrument: str | tuple[str, ...] = row(
+        "auto",
+        "Libraries to instrument: `auto`, or names separated by commas.",
+        parse.names,
+        "WATCHKEEPER_INSTRUMENT",
+    )
+    log_line_bytes_max: int = limit_row("log_line_bytes_max")
+    metric_series_max: int = limit_row("metric_series_max")
+    content_chars_max: int = limit_row("content_chars_max")
+    origins: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)
+    """``argument``, the variable's name, the file's path, or ``default``, for each setting."""
+    ignored: tuple[str, ...] = field(default=(), repr=False, compare=False)
+    """One sentence for each ``OTEL_`` variable that could not be read."""
+    home: str = field(default="", repr=False, compare=False)
+    """Directory for this user's state, the parent of the default `spool_dir`."""
+
+
+TABLE: Mapping[str, Setting] = MappingProxyType(
+    {
+        entry.name: entry.metadata["setting"]
+        # The order of the reference page: what an application sets first comes first.
+        for entry in sorted(
+            fields(Settings), key=lambda entry: entry.name in ExportSettings.__dataclass_fields__
+        )
+        if "setting" in entry.metadata
+    }
+)
