@@ -3,30 +3,161 @@
 from __future__ import annotations
 
 import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
 
 import pytest
+from tests.instrument.recorder.collector import Answer, collecting
 
-from watchkeeper.cli import doctor
-from watchkeeper.testing import free_port
+from watchkeeper.cli import checks, probes
+from watchkeeper.cli.main import main
+from watchkeeper.clock import SystemClock
+from watchkeeper.testing import FixedClock, capture, free_port
+
+
+@contextmanager
+def _serving(page: bytes) -> Iterator[str]:
+    """Serve *page* as an application's metrics and return its address."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(page)
+
+        def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class's name
+            """Stay quiet."""
+
+    with HTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_address[1]}/metrics"
+        server.shutdown()
+        thread.join(5)
 
 
 def test_an_endpoint_that_does_not_answer_is_bad() -> None:
     """Nothing listening is a bad finding with a fix."""
     port = free_port()
-    (finding,) = doctor.check_endpoint(f"http://127.0.0.1:{port}")
+    (finding,) = probes.check_endpoint(f"http://127.0.0.1:{port}")
 
     assert finding.level == "bad"
     assert "watchkeeper serve" in finding.fix
 
 
-def test_an_endpoint_that_listens_is_ok() -> None:
-    """An open port is enough for the check."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        listener.listen()
-        (finding,) = doctor.check_endpoint(f"http://127.0.0.1:{listener.getsockname()[1]}")
+def test_an_endpoint_that_takes_otlp_is_ok() -> None:
+    """An empty request that is accepted is enough."""
+    with collecting() as collector:
+        levels = [finding.level for finding in probes.check_endpoint(collector.url)]
 
-    assert finding.level == "ok"
+    assert ["ok"] == levels
+
+
+@pytest.mark.parametrize(
+    ("status", "level", "fix"),
+    [
+        (401, "bad", "WATCHKEEPER_HEADERS"),
+        (404, "bad", "OTLP/HTTP port"),
+        (503, "warn", "spool_bytes_max"),
+    ],
+)
+def test_an_endpoint_that_refuses_is_explained(status: int, level: str, fix: str) -> None:
+    """The answer's status decides how bad it is and what to do."""
+    with collecting() as collector:
+        collector.script.append(Answer(status))
+        (finding,) = probes.check_endpoint(collector.url)
+
+    assert level == finding.level
+    assert fix in finding.fix
+
+
+def test_a_clock_that_is_off_is_found() -> None:
+    """The endpoint's Date header is compared with this host's clock."""
+    late = FixedClock(SystemClock().now_ns() - 3_600_000_000_000)
+    with collecting() as collector:
+        _, finding = probes.check_endpoint(collector.url, clock=late)
+
+    assert "warn" == finding.level
+    assert "behind the endpoint's" in finding.text
+
+
+def test_a_healthy_application_has_nothing_wrong() -> None:
+    """The page of a fresh application gives one ok finding."""
+    with capture() as seen, _serving(seen.runtime.metrics.scrape()[0]) as url:
+        assert ["ok"] == [finding.level for finding in probes.check_metrics(url)]
+
+
+def test_what_went_wrong_in_an_application_is_named() -> None:
+    """Losses, overflows and failed hooks of its page each give a finding with a fix."""
+    with capture(metric_series_max=1) as seen:
+        metrics = seen.runtime.metrics
+        for agent in ("a", "b"):
+            metrics.histogram("agent.run.steps").child((agent,)).observe(1.0)
+        metrics.counter("llm.unknown_price").child(("openai", "gpt-x")).inc()
+        with _serving(metrics.scrape()[0]) as url:
+            findings = probes.check_metrics(url)
+
+    texts = "\n".join(finding.text for finding in findings)
+    assert "agent_run_steps has too many series" in texts
+    assert "1 calls of gpt-x have no known price" in texts
+    assert all(finding.fix for finding in findings)
+
+
+def test_a_page_of_somebody_else_says_how_to_begin() -> None:
+    """An application that is not instrumented is told from one that is."""
+    with _serving(b"up 1\n") as url:
+        (finding,) = probes.check_metrics(url)
+
+    assert "watchkeeper.configure()" in finding.fix
+
+
+def test_settings_that_work_against_telemetry_are_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No name, no endpoint and no sampling each give a finding."""
+    monkeypatch.setenv("WATCHKEEPER_SAMPLE_RATIO", "0")
+    monkeypatch.delenv("WATCHKEEPER_SERVICE", raising=False)
+    texts = [finding.text for finding in checks.check_settings()]
+
+    assert any("no trace is kept (WATCHKEEPER_SAMPLE_RATIO)" in text for text in texts)
+    assert any("unknown_service" in text for text in texts)
+
+
+def test_a_setting_that_cannot_be_read_is_bad(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The four-part error is the finding."""
+    monkeypatch.setenv("WATCHKEEPER_SAMPLE_RATIO", "often")
+    (finding,) = checks.check_settings()
+
+    assert "bad" == finding.level
+    assert "often" in finding.text
+
+
+def test_a_spool_that_cannot_be_written_is_bad(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file where the directory should be is found before telemetry is lost to it."""
+    (tmp_path / "spool").write_text("a file")
+    monkeypatch.setenv("WATCHKEEPER_SPOOL_DIR", str(tmp_path / "spool" / "inner"))
+    (finding,) = checks.check_spool()
+
+    assert "bad" == finding.level
+
+
+def test_a_server_started_twice_over_is_found() -> None:
+    """A process below opentelemetry-instrument is named with its pid."""
+    commands = {7: ["python", "/bin/opentelemetry-instrument", "uvicorn", "app:app"], 8: ["sh"]}
+    (finding,) = checks.check_process_list(commands)
+
+    assert "process 7" in finding.text
+
+
+def test_the_command_prints_and_counts(capsys: pytest.CaptureFixture[str]) -> None:
+    """A bad finding makes the exit code 1, and the fix stands below it."""
+    port = free_port()
+    assert 1 == main(["doctor", "--endpoint", f"http://127.0.0.1:{port}"])
+
+    assert "fix: start it with 'watchkeeper serve'" in capsys.readouterr().out
 
 
 def test_a_port_in_use_is_a_warning() -> None:
@@ -35,7 +166,7 @@ def test_a_port_in_use_is_a_warning() -> None:
         listener.bind(("127.0.0.1", 0))
         listener.listen()
         port = listener.getsockname()[1]
-        (finding,) = doctor.check_port(port)
+        (finding,) = checks.check_port(port)
 
     assert finding.level == "warn"
     assert str(port + 1) in finding.fix
@@ -45,12 +176,12 @@ def test_an_obstructive_environment_is_a_warning(monkeypatch: pytest.MonkeyPatch
     """Variables that switch telemetry off are found."""
     monkeypatch.setenv("OTEL_SDK_DISABLED", "true")
 
-    assert [finding.level for finding in doctor.check_environment()] == ["warn"]
+    assert [finding.level for finding in checks.check_environment()] == ["warn"]
 
 
 def test_every_finding_that_is_not_ok_has_a_fix() -> None:
     """Each check returns findings, and bad news comes with a remedy."""
-    findings = [finding for check in doctor.CHECKS for finding in check()]
+    findings = [finding for check in checks.CHECKS for finding in check()]
 
-    assert len(findings) >= len(doctor.CHECKS)
+    assert len(findings) >= len(checks.CHECKS)
     assert [finding for finding in findings if finding.level != "ok" and not finding.fix] == []

@@ -44,7 +44,7 @@ from watchkeeper.instrument.settings import Settings
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
 
-__all__ = ["Runtime", "build", "resource"]
+__all__ = ["Runtime", "build", "resource", "spool_dir"]
 
 
 class Runtime:
@@ -256,12 +256,13 @@ def _recorder(
             batch_items_max=settings.batch_items_max,
             spool_bytes_max=settings.spool_bytes_max,
         ),
-        spool_dir=_spool_dir(settings),
+        spool_dir=spool_dir(settings),
         interval_s=settings.export_interval_s,
     )
 
 
-def _spool_dir(settings: Settings) -> Path:
+def spool_dir(settings: Settings) -> Path:
+    """Return where telemetry waits on disk for its endpoint."""
     if settings.spool_dir:
         return Path(settings.spool_dir)
     if settings.home:
