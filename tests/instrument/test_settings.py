@@ -230,3 +230,28 @@ def test_the_process_environment_is_the_default(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setitem(os.environ, "WATCHKEEPER_SERVICE", "from-environ")
 
     assert load({}).service == "from-environ"
+
+
+def test_a_secret_can_come_from_a_file(tmp_path: Path) -> None:
+    """``_FILE`` behind a secret's variable names the file that holds it."""
+    (tmp_path / "secret").write_text("authorization=Bearer abc\n")
+    settings = load({}, {"WATCHKEEPER_HEADERS_FILE": str(tmp_path / "secret")})
+
+    assert {"authorization": "Bearer abc"} == settings.headers
+    assert "WATCHKEEPER_HEADERS_FILE" == settings.origins["headers"]
+
+
+def test_a_secret_file_that_is_missing_is_said(tmp_path: Path) -> None:
+    """The error names the setting and the path."""
+    with pytest.raises(SettingError, match="the secret headers") as caught:
+        load({}, {"WATCHKEEPER_HEADERS_FILE": str(tmp_path / "none")})
+
+    assert str(tmp_path / "none") in str(caught.value)
+
+
+def test_a_mistyped_variable_is_noted() -> None:
+    """A variable close to one of ours is named with the one that was meant; others are let be."""
+    settings = load({}, {"WATCHKEEPER_SERVISE": "a", "WATCHKEEPER_SOMETHING_ELSE_ENTIRELY": "b"})
+
+    assert 1 == len(settings.ignored)
+    assert "did you mean WATCHKEEPER_SERVICE?" in settings.ignored[0]

@@ -185,7 +185,7 @@ def check_spool() -> list[Finding]:
         return []
     folder = spool_dir(settings)
     nearest = next(parent for parent in (folder, *folder.parents) if parent.exists())
-    if not os.access(nearest, os.W_OK):
+    if not nearest.is_dir() or not os.access(nearest, os.W_OK):
         text = f"the spool {folder} cannot be written: telemetry is lost when its endpoint is away"
         return [Finding("bad", text, "set WATCHKEEPER_SPOOL_DIR to a directory of this user")]
     waiting = sum(path.stat().st_size for path in _files(folder))

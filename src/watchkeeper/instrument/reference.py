@@ -28,6 +28,7 @@ def settings_page() -> str:
         "",
         "What `watchkeeper.configure()` accepts, and the environment variables that say the same.",
         "An argument wins over the environment, then come `watchkeeper.toml` and the default.",
+        "A secret can come from a file: `_FILE` behind its variable's name, or `_file` behind its key, names it.",
         "This page is generated from the table; `make docs` writes it anew.",
         "",
         "| setting | environment | default | meaning |",

@@ -17,6 +17,16 @@ from watchkeeper.instrument.settings.table import TABLE, Settings
 __all__ = ["load"]
 
 _FILE = "watchkeeper.toml"
+_PREFIX = "WATCHKEEPER_"
+_SUFFIX = "_FILE"
+"""A secret's variable or key with this behind it names a file that holds the secret."""
+_OTHERS = frozenset(
+    {
+        "WATCHKEEPER_CONFIG", "WATCHKEEPER_AUTOLOAD", "WATCHKEEPER_SKIP_UI",
+        "WATCHKEEPER_SLACK_WEBHOOK_URL", "WATCHKEEPER_CONFORMANCE",
+    }
+)  # fmt: skip
+"""Variables of ours that are no settings."""
 
 
 def load(arguments: Mapping[str, object], environ: Mapping[str, str] | None = None) -> Settings:
@@ -49,9 +59,13 @@ def load(arguments: Mapping[str, object], environ: Mapping[str, str] | None = No
         elif name in file_values:
             values[name] = _parsed(name, row, file_values[name], file_path)
             origins[name] = file_path
+        elif row.secret and f"{name}_file" in file_values:
+            values[name] = _secret(name, row, str(file_values[f"{name}_file"]), file_path)
+            origins[name] = f"{file_path}, {name}_file"
         else:
             origins[name] = "default"
     _fall_back(values, origins, env)
+    ignored += _mistyped(env)
     return Settings(
         **values, origins=MappingProxyType(origins), ignored=tuple(ignored), home=_home(env)
     )
@@ -87,6 +101,9 @@ def _from_env(
     for variable in row.env:
         given = env.get(variable, "")
         if not given.strip():
+            file = env.get(f"{variable}{_SUFFIX}", "")
+            if row.secret and file and variable.startswith(_PREFIX):
+                return _secret(name, row, file, f"{variable}{_SUFFIX}"), f"{variable}{_SUFFIX}"
             continue
         if not variable.startswith("OTEL_"):
             return _parsed(name, row, given, variable), variable
@@ -95,6 +112,37 @@ def _from_env(
         except ValueError as error:
             ignored.append(f"{variable} is ignored: accepted is {error}")
     return None
+
+
+def _secret(name: str, row: Setting, file: str, where: str) -> Any:
+    """Read a secret from the file that *where* names, as container platforms hand them out."""
+    try:
+        text = Path(file).read_text(encoding="utf-8").strip()
+    except (OSError, ValueError) as error:
+        raise SettingError.explain(
+            f"the secret {name} ({where}) cannot be read",
+            got=file,
+            accepted="the path of a text file that this user may read",
+            next_step=f"correct the path or its permissions ({type(error).__name__})",
+        ) from error
+    return _parsed(name, row, text, where)
+
+
+def _mistyped(env: Mapping[str, str]) -> list[str]:
+    """Return a sentence for each variable that looks like one of ours and is none."""
+    unknown = [name for name in env if name.startswith(_PREFIX) and name not in _OTHERS]
+    if not unknown:
+        return []
+    known = {variable for row in TABLE.values() for variable in row.env}
+    known |= {
+        f"{variable}{_SUFFIX}" for row in TABLE.values() if row.secret for variable in row.env
+    }
+    found = []
+    for name in unknown:
+        near = [] if name in known else difflib.get_close_matches(name, known, n=1, cutoff=0.85)
+        if near:
+            found.append(f"{name} is no setting and is ignored: did you mean {near[0]}?")
+    return found
 
 
 def _fall_back(values: dict[str, Any], origins: dict[str, str], env: Mapping[str, str]) -> None:
@@ -136,6 +184,9 @@ def _read_file(env: Mapping[str, str]) -> tuple[str, dict[str, Any]]:
             next_step=f"correct it or unset WATCHKEEPER_CONFIG ({error})",
         ) from error
     for name in table:
+        row = TABLE.get(name.removesuffix("_file"))
+        if name.endswith("_file") and row is not None and row.secret:
+            continue
         if name not in TABLE or name == "log_stream":
             raise _unknown(name, f"{path}, table [instrument]")
     return str(path), table
