@@ -255,3 +255,19 @@ def test_a_mistyped_variable_is_noted() -> None:
 
     assert 1 == len(settings.ignored)
     assert "did you mean WATCHKEEPER_SERVICE?" in settings.ignored[0]
+
+
+@pytest.mark.parametrize("given", ["cheap", "[1]", '{"m": 3}', '{"m": {"input": -1}}', '{"m": {}}'])
+def test_prices_that_cannot_be_read_are_refused(given: str) -> None:
+    """A price needs a model and at least the rate of its input, not negative."""
+    with pytest.raises(SettingError, match="llm_prices"):
+        load({"llm_prices": given}, {})
+
+
+@pytest.mark.parametrize(
+    ("given", "latest"),
+    [("http/dup,gen_ai_latest_experimental", True), ("http", False), ("database/dup", False)],
+)
+def test_newer_genai_names_are_opted_in(given: str, latest: bool) -> None:  # noqa: FBT001 - a table
+    """OpenTelemetry's variable turns them on, whatever else it lists."""
+    assert latest == load({}, {"OTEL_SEMCONV_STABILITY_OPT_IN": given}).genai_latest

@@ -69,6 +69,11 @@ class Arguments(TypedDict, total=False):
     log_line_bytes_max: int
     metric_series_max: int
     content_chars_max: int
+    llm_prices: Mapping[str, Mapping[str, float]]
+    genai_latest: bool
+    users_dir: str | PathLike[str]
+    active_users_max: int
+    agent_loop_repeats: int
 
 
 class _State:

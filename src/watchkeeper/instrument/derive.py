@@ -13,8 +13,9 @@ from typing import Any
 from opentelemetry.trace import SpanKind, StatusCode
 
 from watchkeeper.instrument.metrics import Histogram, MetricSet
+from watchkeeper.instrument.prices import price
 from watchkeeper.instrument.recorder.span import RecordedSpan
-from watchkeeper.instrument.usage import CALL, RUN, Claims, Usage, claims, price
+from watchkeeper.instrument.usage import CALL, RUN, Claims, Usage, claims
 
 __all__ = ["Derived"]
 

@@ -5,6 +5,7 @@ Each returns the value or raises ValueError, whose message is what would be acce
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
@@ -15,6 +16,7 @@ __all__ = [
     "at_least_one",
     "boolean",
     "endpoint",
+    "genai_opt_in",
     "log_level",
     "names",
     "one_of",
@@ -23,6 +25,7 @@ __all__ = [
     "paths",
     "port",
     "positive",
+    "prices",
     "ratio",
     "stream",
     "text",
@@ -166,6 +169,45 @@ def paths(given: object) -> tuple[str, ...]:
     if not isinstance(items, Sequence):
         raise ValueError("paths such as /healthz,/readyz")  # noqa: TRY004 - one error for all
     return tuple(path(item) for item in items if str(item).strip())
+
+
+def genai_opt_in(given: object) -> bool:
+    """Accept a bool, or the list of OpenTelemetry's variable, which may name other signals."""
+    words = {word.strip() for word in str(given).split(",")}
+    if "gen_ai_latest_experimental" in words:
+        return True
+    if any(word.startswith(("http", "database", "gen_ai", "messaging", "rpc")) for word in words):
+        return False
+    return boolean(given)
+
+
+def prices(given: object) -> Mapping[str, tuple[float, float, float, float]]:
+    """Accept a mapping, or its JSON, of models to their prices per million tokens."""
+    form = 'models to prices: {"my-model": {"input": 1.5, "output": 6, "cache_read": 0.4}}'
+    try:
+        table = json.loads(given) if isinstance(given, str) else given
+    except ValueError:
+        raise ValueError(form) from None
+    if not isinstance(table, Mapping):
+        raise ValueError(form)  # noqa: TRY004 - one error for all
+    return MappingProxyType({str(model): _rates(rates, form) for model, rates in table.items()})
+
+
+def _rates(given: object, form: str) -> tuple[float, float, float, float]:
+    known = {"input", "output", "cache_read", "cache_creation"}
+    if not isinstance(given, Mapping) or not given.keys() <= known or "input" not in given:
+        raise ValueError(form)
+    found = {name: _number(rate) for name, rate in given.items()}
+    if any(rate is None or rate < 0 for rate in found.values()):
+        raise ValueError(form)
+    plain = found["input"] or 0.0
+    return (
+        plain,
+        found.get("output") or 0.0,
+        # Without a price of their own, cached tokens cost what others cost.
+        plain if found.get("cache_read") is None else found["cache_read"] or 0.0,
+        plain if found.get("cache_creation") is None else found["cache_creation"] or 0.0,
+    )
 
 
 def stream(given: object) -> TextIO:

@@ -23,6 +23,7 @@ ATTRIBUTES: tuple[Attribute, ...] = (
     Attribute("client.address", "str", "Address of the client."),
     Attribute("user_agent.original", "str", "The `User-Agent` header."),
     Attribute("network.protocol.version", "str", "Version of HTTP: `1.1` or `2`."),
+    Attribute("http.request.resend_count", "int", "How often the request was sent again."),
     Attribute("error.type", "str", "Class of the error; absent when the operation succeeded."),
     # exceptions
     Attribute("exception.type", "str", "Qualified class name of an exception."),
@@ -58,6 +59,7 @@ ATTRIBUTES: tuple[Attribute, ...] = (
     Attribute(
         "gen_ai.usage.cache_creation.input_tokens", "int", "Input tokens written to a cache.", _GENAI
     ),
+    Attribute("gen_ai.usage.reasoning.output_tokens", "int", "Output tokens of reasoning.", _GENAI),
     Attribute(
         "gen_ai.token.type", "str", "Direction of tokens.", _GENAI, values=("input", "output")
     ),
@@ -68,6 +70,15 @@ ATTRIBUTES: tuple[Attribute, ...] = (
     Attribute("gen_ai.tool.call.id", "str", "The provider's id of the tool call.", _GENAI),
     Attribute("gen_ai.input.messages", "str", "Prompt as JSON; only on opt-in.", _GENAI),
     Attribute("gen_ai.output.messages", "str", "Response as JSON; only on opt-in.", _GENAI),
+    Attribute(
+        "llm.token.detail", "str", "What is special about tokens.", _OWN,
+        values=("cache_read", "cache_creation", "reasoning"),
+    ),
+    Attribute("llm.tool_calls", "int", "Tools that an answer asks to be called.", _OWN),
+    Attribute(
+        "agent.outcome", "str", "How a run ended.", _OWN, values=("success", "error", "cancelled")
+    ),
+    Attribute("agent.loop.repeats", "int", "Calls of one tool with the same arguments.", _OWN),
     Attribute("agent.run.steps", "int", "LLM and tool calls of an agent run.", _OWN),
     Attribute("llm.cost_usd", "float", "Price of a call, or of a run's calls, in US dollars.", _OWN),
     # jobs, pipelines, authentication: no convention exists
@@ -93,6 +104,14 @@ ATTRIBUTES: tuple[Attribute, ...] = (
     Attribute("auth.action", "str", "`login`, `register`, `logout`, `refresh`.", _OWN),
     Attribute("auth.outcome", "str", "Result of the attempt.", _OWN, values=("success", "failure")),
     Attribute("auth.reason", "str", "Why an attempt failed: `bad_password`, `locked`.", _OWN),
+    Attribute("day", "str", "A day in UTC: `2026-11-25`.", _OWN),
+    Attribute("duration_s", "float", "How long it took, in seconds.", _OWN),
+    Attribute("health.check.name", "str", "Name of a health check.", _OWN),
+    Attribute(
+        "health.check.outcome", "str", "What a health check found.", _OWN,
+        values=("healthy", "unhealthy"),
+    ),
+    Attribute("health.check.reason", "str", "Why a health check failed.", _OWN),
     Attribute("user.id", "str", "Id of the user."),
     Attribute("tenant.id", "str", "Id of the customer that the work is done for.", _OWN),
     Attribute("request.id", "str", "Id of the request, from `X-Request-ID` or made by us.", _OWN),
@@ -100,7 +119,7 @@ ATTRIBUTES: tuple[Attribute, ...] = (
     Attribute("cpu.mode", "str", "CPU mode: `user` or `system`."),
     Attribute("cpython.gc.generation", "int", "Generation of the garbage collector."),
     Attribute("otel.component.type", "str", "Kind of a telemetry component."),
-    Attribute("signal", "str", "`traces`, `logs`, `metrics`.", _OWN),
+    Attribute("signal", "str", "`traces`, `logs`, `metrics`, `users`.", _OWN),
     Attribute("reason", "str", "Why something was refused or dropped.", _OWN),
     Attribute("hook", "str", "Place in watchkeeper where an error was swallowed.", _OWN),
     Attribute("version", "str", "A version number.", _OWN),

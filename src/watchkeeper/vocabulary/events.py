@@ -16,16 +16,27 @@ EVENTS: tuple[Event, ...] = (
     Event(
         "agent.run", "info", "An agent run ended.",
         (
-            "gen_ai.agent.name", "agent.run.steps", "llm.cost_usd", "gen_ai.usage.input_tokens",
-            "gen_ai.usage.output_tokens", "error.type",
+            "gen_ai.agent.name", "gen_ai.conversation.id", "agent.outcome", "duration_s",
+            "agent.run.steps", "llm.cost_usd", "gen_ai.usage.input_tokens",
+            "gen_ai.usage.output_tokens", "user.id", "tenant.id", "gen_ai.input.messages",
+            "gen_ai.output.messages", "error.type",
         ),
     ),
     Event(
         "llm.call", "info", "An LLM call ended.",
         (
-            "gen_ai.provider.name", "gen_ai.request.model", "gen_ai.usage.input_tokens",
-            "gen_ai.usage.output_tokens", "llm.cost_usd", "error.type",
+            "gen_ai.operation.name", "gen_ai.provider.name", "gen_ai.request.model",
+            "gen_ai.response.model", "gen_ai.agent.name", "duration_s",
+            "gen_ai.response.time_to_first_chunk", "gen_ai.usage.input_tokens",
+            "gen_ai.usage.output_tokens", "gen_ai.usage.cache_read.input_tokens", "llm.cost_usd",
+            "llm.tool_calls", "http.request.resend_count", "gen_ai.input.messages",
+            "gen_ai.output.messages", "error.type",
         ),
+    ),
+    Event(
+        "agent.loop", "warning",
+        "A run called one tool again and again with the same arguments; written once per run and tool.",
+        ("gen_ai.agent.name", "gen_ai.tool.name", "agent.loop.repeats"),
     ),
     Event(
         "pipeline.stage", "info", "A pipeline stage ended.",
@@ -40,6 +51,14 @@ EVENTS: tuple[Event, ...] = (
     ),
     Event(
         "auth.attempt", "info", "Somebody tried to sign in; `warning` on failure.",
-        ("auth.action", "auth.method", "auth.provider", "auth.outcome", "auth.reason", "user.id"),
+        (
+            "auth.action", "auth.method", "auth.provider", "auth.outcome", "auth.reason", "user.id",
+            "tenant.id", "client.address", "duration_s",
+        ),
+    ),
+    Event(
+        "health.check", "info",
+        "A health check changed its mind; `warning` when it begins to fail.",
+        ("health.check.name", "health.check.outcome", "health.check.reason", "duration_s"),
     ),
 )  # fmt: skip

@@ -99,6 +99,74 @@ _APPLICATION: tuple[Metric, ...] = (
         "llm.unknown_price", _C, "{call}", "LLM calls whose model has no known price.",
         ("gen_ai.provider.name", "gen_ai.request.model"), (), _OWN, "development",
     ),
+    Metric(
+        "llm.token_details", _C, "{token}",
+        "Tokens that need a closer look; each is also part of `gen_ai.client.token.usage`.",
+        ("gen_ai.provider.name", "gen_ai.request.model", "llm.token.detail"), (), _OWN,
+        "development",
+    ),
+    Metric(
+        "llm.retries", _C, "{retry}", "Requests that a provider's client sent again, by cause.",
+        ("gen_ai.provider.name", "gen_ai.request.model", "error.type"), (), _OWN, "development",
+    ),
+    Metric(
+        "llm.rate_limits", _C, "{response}",
+        "Answers 429 of LLM providers, those that were retried included.",
+        ("gen_ai.provider.name", "gen_ai.request.model"), (), _OWN, "development",
+    ),
+    Metric(
+        "llm.streams_abandoned", _C, "{stream}",
+        "Streamed answers that were not read to their end.",
+        ("gen_ai.provider.name", "gen_ai.request.model"), (), _OWN, "development",
+    ),
+    Metric(
+        "agent.runs", _C, "{run}", "Agent runs, by outcome.",
+        ("gen_ai.agent.name", "agent.outcome"), (), _OWN, "development",
+    ),
+    Metric(
+        "agent.loops", _C, "{loop}",
+        "Tools that a run called again and again with the same arguments.",
+        ("gen_ai.agent.name", "gen_ai.tool.name"), (), _OWN, "development",
+    ),
+    # generative AI, the names that replace those above; only on opt-in
+    Metric(
+        "gen_ai.client.inference.duration", _H, "s", "Duration of LLM calls, embeddings excepted.",
+        (*_LLM_LABELS, "error.type"), _LLM_S, _GENAI, "development",
+    ),
+    Metric(
+        "gen_ai.client.inference.time_to_first_chunk", _H, "s",
+        "Time to the first chunk of streamed LLM answers.",
+        _LLM_LABELS, _LLM_S, _GENAI, "development",
+    ),
+    Metric(
+        "gen_ai.client.inference.operation.input_tokens", _H, "{token}",
+        "Input tokens per LLM call.", _LLM_LABELS, _TOKENS, _GENAI, "development",
+    ),
+    Metric(
+        "gen_ai.client.inference.operation.output_tokens", _H, "{token}",
+        "Output tokens per LLM call.", _LLM_LABELS, _TOKENS, _GENAI, "development",
+    ),
+    *(
+        Metric(
+            f"gen_ai.client.inference.usage.{kind}", _C, "{token}", brief, _LLM_LABELS, (), _GENAI,
+            "development",
+        )
+        for kind, brief in (
+            ("input_tokens", "Input tokens, cached ones included."),
+            ("output_tokens", "Output tokens, reasoning included."),
+            ("cache_read.input_tokens", "Input tokens read from a cache."),
+            ("cache_write.input_tokens", "Input tokens written to a cache."),
+            ("reasoning.output_tokens", "Output tokens of reasoning."),
+        )
+    ),
+    Metric(
+        "gen_ai.invoke_agent.inference_calls", _H, "{call}", "LLM calls per agent run.",
+        ("gen_ai.agent.name",), _STEPS, _GENAI, "development",
+    ),
+    Metric(
+        "gen_ai.invoke_agent.tool_calls", _H, "{call}", "Tool calls per agent run.",
+        ("gen_ai.agent.name",), _STEPS, _GENAI, "development",
+    ),
     # ingestion
     Metric(
         "pipeline.stage.duration", _H, "s", "Duration of pipeline stages.",
@@ -134,6 +202,30 @@ _APPLICATION: tuple[Metric, ...] = (
         "auth.attempts", _C, "{attempt}", "Authentication attempts, by method and outcome.",
         ("auth.action", "auth.method", "auth.provider", "auth.outcome", "auth.reason"), (), _OWN,
         "development",
+    ),
+    # users
+    Metric(
+        "users.registered", _C, "{user}", "Users who registered.",
+        ("auth.method", "auth.provider"), (), _OWN, "development",
+    ),
+    Metric(
+        "users.active", _G, "{user}",
+        "Distinct users of a day (UTC) on this host: today's so far, and yesterday's. "
+        "Every process of a service shows the same number, and numbers of several hosts do not add up.",
+        ("day",), (), _OWN, "development",
+    ),
+    # health checks
+    Metric(
+        "health.check.status", _G, "", "1 while a health check succeeds, 0 while it fails.",
+        ("health.check.name",), (), _OWN, "development",
+    ),
+    Metric(
+        "health.check.duration", _G, "s", "Duration of a health check's last run.",
+        ("health.check.name",), (), _OWN, "development",
+    ),
+    Metric(
+        "health.check.last_success.time", _G, "s", "Unix time of a health check's last success.",
+        ("health.check.name",), (), _OWN, "development",
     ),
     # process
     Metric(

@@ -15,8 +15,9 @@ from watchkeeper.instrument.domain.scope import Scope, fail, start
 from watchkeeper.instrument.domain.streams import WatchedStream
 from watchkeeper.instrument.guard import guard
 from watchkeeper.instrument.host import Host
+from watchkeeper.instrument.prices import price, warm_prices
 from watchkeeper.instrument.recorder.span import RecordedSpan
-from watchkeeper.instrument.usage import CALL, RUN, Run, Usage, claims, price, warm_prices
+from watchkeeper.instrument.usage import CALL, RUN, Run, Usage, claims
 
 __all__ = ["LlmCall", "llm_call"]
 

@@ -8,7 +8,7 @@ from types import MappingProxyType
 from typing import TextIO
 
 from watchkeeper.instrument import parse
-from watchkeeper.instrument.settings.export import ExportSettings
+from watchkeeper.instrument.settings.domain import DomainSettings
 from watchkeeper.instrument.settings.row import Setting, limit_row, row
 
 __all__ = ["TABLE", "Settings"]
@@ -17,7 +17,7 @@ _ON, _OFF = True, False
 
 
 @dataclass(frozen=True, slots=True)
-class Settings(ExportSettings):
+class Settings(DomainSettings):
     """Every setting with its value; `origins` says where each came from."""
 
     service: str = row(
@@ -102,13 +102,6 @@ class Settings(ExportSettings):
         parse.boolean,
         "WATCHKEEPER_INCLUDE_PROMETHEUS_CLIENT",
     )
-    capture_content: bool = row(
-        _OFF,
-        "Record prompts and answers of LLM calls.",
-        parse.boolean,
-        "WATCHKEEPER_CAPTURE_CONTENT",
-        "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT",
-    )
     access_log_exclude: tuple[str, ...] = row(
         ("/healthz", "/livez", "/readyz", "/-/healthy", "/-/ready"),
         "Paths whose requests write no access line, separated by commas.",
@@ -123,7 +116,6 @@ class Settings(ExportSettings):
     )
     log_line_bytes_max: int = limit_row("log_line_bytes_max")
     metric_series_max: int = limit_row("metric_series_max")
-    content_chars_max: int = limit_row("content_chars_max")
     origins: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)
     """``argument``, the variable's name, the file's path, or ``default``, for each setting."""
     ignored: tuple[str, ...] = field(default=(), repr=False, compare=False)
@@ -137,7 +129,7 @@ TABLE: Mapping[str, Setting] = MappingProxyType(
         entry.name: entry.metadata["setting"]
         # The order of the reference page: what an application sets first comes first.
         for entry in sorted(
-            fields(Settings), key=lambda entry: entry.name in ExportSettings.__dataclass_fields__
+            fields(Settings), key=lambda entry: entry.name in DomainSettings.__dataclass_fields__
         )
         if "setting" in entry.metadata
     }
