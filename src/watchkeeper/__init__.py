@@ -25,6 +25,7 @@ from watchkeeper.instrument.domain import (
     llm_call,
     pipeline,
     queue_depth,
+    schedule,
     tool_call,
 )
 from watchkeeper.instrument.integrations import AsgiMiddleware
@@ -44,6 +45,7 @@ __all__ = [
     "llm_call",
     "pipeline",
     "queue_depth",
+    "schedule",
     "shutdown",
     "tool_call",
     "uninstrument",

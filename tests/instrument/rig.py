@@ -48,7 +48,8 @@ class Rig:
         self.spans: list[RecordedSpan] = []
         self.events: list[tuple[str, str, dict[str, object]]] = []
         self.monitored = 0
-        self.recorder.add_end_hook(Derived(self.metrics), "derive")
+        self.derived = Derived(self.metrics)
+        self.recorder.add_end_hook(self.derived, "derive")
         self.recorder.add_end_hook(self.spans.append, "keep")
 
     def event(self, name: str, level: str, attributes: Mapping[str, object]) -> None:

@@ -74,6 +74,9 @@ class Arguments(TypedDict, total=False):
     users_dir: str | PathLike[str]
     active_users_max: int
     agent_loop_repeats: int
+    slow_query_s: float
+    slow_query_events_max: int
+    reject_reasons_max: int
 
 
 class _State:

@@ -15,6 +15,7 @@ from opentelemetry.trace import SpanKind, StatusCode
 from watchkeeper.instrument.metrics import Histogram, MetricSet
 from watchkeeper.instrument.prices import price
 from watchkeeper.instrument.recorder.span import RecordedSpan
+from watchkeeper.instrument.rejects import Rejects
 from watchkeeper.instrument.usage import CALL, RUN, Claims, Usage, claims
 
 __all__ = ["Derived"]
@@ -90,6 +91,12 @@ class Derived:
         self._last_success = metrics.gauge("pipeline.last_success.time")
         self._job = metrics.histogram("job.run.duration")
         self._wait = metrics.histogram("job.wait.duration")
+        self._retries = metrics.counter("job.retries")
+        self._dead = metrics.counter("job.dead_letters")
+        self._job_success = metrics.gauge("job.last_success.time")
+        self._rejects = Rejects(metrics)
+        self._slow_s = float("inf")
+        self._slow: Callable[[RecordedSpan, float], None] | None = None
         self._http_children: dict[tuple[Any, ...], tuple[Histogram, tuple[str, ...]]] = {}
         self._db_children: dict[tuple[Any, ...], Histogram] = {}
         self._repeated = Claims()
@@ -115,6 +122,17 @@ class Derived:
                 self._on_job(span, attributes)
         elif "pipeline.name" in attributes:
             self._on_pipeline(span, attributes)
+
+    def watch_slow_queries(
+        self, threshold_s: float, report: Callable[[RecordedSpan, float], None]
+    ) -> None:
+        """Call *report* with each database span of *threshold_s* seconds or more, and its seconds."""
+        self._slow_s = threshold_s
+        self._slow = report
+
+    def bound_reject_reasons(self, reasons_max: int) -> None:
+        """Let at most *reasons_max* reasons of rejects per pipeline become labels."""
+        self._rejects.reasons_max = reasons_max
 
     def _on_http(self, span: RecordedSpan, attributes: Mapping[str, Any]) -> None:
         get = attributes.get
@@ -169,7 +187,10 @@ class Derived:
             if len(self._db_children) >= _CACHE_MAX:
                 self._db_children.clear()
             self._db_children[key] = child
-        child.observe((span.end_ns - span.start_ns) / 1e9, _exemplar(span))
+        seconds = (span.end_ns - span.start_ns) / 1e9
+        child.observe(seconds, _exemplar(span))
+        if seconds >= self._slow_s and self._slow is not None:
+            self._slow(span, seconds)
 
     def _on_genai(self, span: RecordedSpan, attributes: Mapping[str, Any], operation: str) -> None:
         seconds = (span.end_ns - span.start_ns) / 1e9
@@ -260,6 +281,12 @@ class Derived:
             outcome = "error" if span.status_code is StatusCode.ERROR else "success"
         child = self._job.child((name, queue, _text(outcome)))
         child.observe((span.end_ns - span.start_ns) / 1e9, _exemplar(span))
+        if outcome == "success":
+            self._job_success.child((name,)).set(span.end_ns / 1e9)
+        elif outcome == "retry":
+            self._retries.child((name, queue)).inc()
+        elif outcome == "dead":
+            self._dead.child((name, queue, _text(attributes.get("job.dead_reason")))).inc()
         wait = attributes.get("job.wait_s")
         if wait is not None:
             self._wait.child((name, queue)).observe(wait, _exemplar(span))
@@ -282,6 +309,9 @@ class Derived:
             count = attributes.get(attribute)
             if count:
                 self._items.child((name, stage, outcome)).inc(count)
+        reasons = attributes.get("pipeline.reject_reasons")
+        if reasons:
+            self._rejects.count(name, _text(stage), reasons)
 
 
 def _exemplar(span: RecordedSpan) -> _Exemplar:

@@ -40,6 +40,7 @@ from watchkeeper.instrument.recorder import (
 )
 from watchkeeper.instrument.servers import watch_uvicorn
 from watchkeeper.instrument.settings import Settings
+from watchkeeper.instrument.slow import SlowQueries
 
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
@@ -194,6 +195,16 @@ def build(
         logs=logs,
         listener=_listener(settings, metrics),
     )
+    runtime.derived.watch_slow_queries(
+        settings.slow_query_s,
+        SlowQueries(
+            runtime.event,
+            clock,
+            settings.slow_query_events_max,
+            dropped.child(("logs", "slow_query_events")).inc,
+        ),
+    )
+    runtime.derived.bound_reject_reasons(settings.reject_reasons_max)
     recorder.add_end_hook(runtime.derived, "derive")
     register_process_metrics(metrics, clock, _version())
     register_pipeline_metrics(metrics, recorder.stats)

@@ -36,6 +36,9 @@ ATTRIBUTES: tuple[Attribute, ...] = (
     Attribute("db.collection.name", "str", "Table that the statement acts on."),
     Attribute("db.query.text", "str", "Statement, with literals replaced by `?`."),
     Attribute("db.query.summary", "str", "Operation and target: `SELECT users`."),
+    Attribute("db.operation.batch.size", "int", "Statements or commands in one batch."),
+    Attribute("query.slow", "bool", "Whether the statement took `slow_query_s` or longer.", _OWN),
+    Attribute("query.duration_s", "float", "Seconds that a statement took.", _OWN),
     Attribute("db.response.returned_rows", "int", "Rows that the statement returned."),
     Attribute("db.client.connection.pool.name", "str", "Name of a connection pool."),
     Attribute(
@@ -87,9 +90,13 @@ ATTRIBUTES: tuple[Attribute, ...] = (
     Attribute("job.id", "str", "Id of one job.", _OWN),
     Attribute("job.attempt", "int", "Number of the attempt, from 1.", _OWN),
     Attribute(
-        "job.outcome", "str", "How a job ended.", _OWN, values=("success", "error", "retry")
+        "job.outcome", "str", "How a job ended.", _OWN,
+        values=("success", "error", "retry", "dead"),
     ),
     Attribute("job.wait_s", "float", "Seconds from enqueueing to start.", _OWN),
+    Attribute("job.dead_reason", "str", "Why a job was given up for good.", _OWN),
+    Attribute("job.due_time", "str", "When a run was due, ISO 8601 in UTC.", _OWN),
+    Attribute("job.missed", "int", "Scheduled runs that did not happen.", _OWN),
     Attribute("pipeline.name", "str", "Name of an ingestion pipeline.", _OWN),
     Attribute("pipeline.stage", "str", "Stage of a pipeline.", _OWN),
     Attribute("pipeline.outcome", "str", "What became of items.", _OWN, values=("accepted", "rejected")),

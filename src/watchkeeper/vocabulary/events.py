@@ -47,7 +47,29 @@ EVENTS: tuple[Event, ...] = (
     ),
     Event(
         "job.run", "info", "An attempt at a background job ended.",
-        ("job.name", "job.queue", "job.id", "job.attempt", "job.outcome", "error.type"),
+        (
+            "job.name", "job.queue", "job.id", "job.attempt", "job.outcome", "job.dead_reason",
+            "error.type",
+        ),
+    ),
+    Event(
+        "job.dead_letter", "error", "A job was given up without another run.",
+        ("job.name", "job.queue", "job.id", "job.dead_reason"),
+    ),
+    Event(
+        "job.missed_run", "warning", "A scheduled run did not happen.",
+        ("job.name", "job.due_time", "job.missed", "reason"),
+    ),
+    Event(
+        "job.overlap", "warning", "A scheduled run began while the one before was still going.",
+        ("job.name", "job.id"),
+    ),
+    Event(
+        "db.slow_query", "warning", "A statement took `slow_query_s` or longer.",
+        (
+            "db.system.name", "db.namespace", "db.query.summary", "db.query.text",
+            "query.duration_s", "error.type",
+        ),
     ),
     Event(
         "auth.attempt", "info", "Somebody tried to sign in; `warning` on failure.",

@@ -52,6 +52,11 @@ _APPLICATION: tuple[Metric, ...] = (
         ("db.client.connection.pool.name",), stability="development",
     ),
     Metric(
+        "db.client.connection.pending_requests", _U, "{request}",
+        "Requests that wait for a connection now.",
+        ("db.client.connection.pool.name",), stability="development",
+    ),
+    Metric(
         "db.client.connection.use_time", _H, "s", "Time that a connection was borrowed.",
         ("db.client.connection.pool.name",), _DB_S, stability="development",
     ),
@@ -184,6 +189,18 @@ _APPLICATION: tuple[Metric, ...] = (
         "pipeline.last_success.time", _G, "s", "Unix time of a pipeline's last successful run.",
         ("pipeline.name",), (), _OWN, "development",
     ),
+    Metric(
+        "pipeline.rejects", _C, "{item}", "Items that a stage rejected, by reason.",
+        ("pipeline.name", "pipeline.stage", "reason"), (), _OWN, "development",
+    ),
+    Metric(
+        "pipeline.watermark.time", _G, "s", "Unix time of the newest item that a pipeline took in.",
+        ("pipeline.name",), (), _OWN, "development",
+    ),
+    Metric(
+        "pipeline.backlog", _G, "{item}", "Items that wait for a pipeline.",
+        ("pipeline.name",), (), _OWN, "development",
+    ),
     # jobs
     Metric(
         "job.run.duration", _H, "s", "Run time of background jobs.",
@@ -196,6 +213,31 @@ _APPLICATION: tuple[Metric, ...] = (
     Metric(
         "job.queue.depth", _G, "{job}", "Background jobs waiting in a queue.",
         ("job.queue",), (), _OWN, "development",
+    ),
+    Metric(
+        "job.retries", _C, "{attempt}", "Attempts at a job that ended in a retry.",
+        ("job.name", "job.queue"), (), _OWN, "development",
+    ),
+    Metric(
+        "job.dead_letters", _C, "{job}", "Jobs that were given up for good, by reason.",
+        ("job.name", "job.queue", "reason"), (), _OWN, "development",
+    ),
+    Metric(
+        "job.missed_runs", _C, "{run}", "Scheduled runs that did not happen, by reason.",
+        ("job.name", "reason"), (), _OWN, "development",
+    ),
+    Metric(
+        "job.overlapping_runs", _C, "{run}",
+        "Scheduled runs that began while the one before was still going.",
+        ("job.name",), (), _OWN, "development",
+    ),
+    Metric(
+        "job.last_success.time", _G, "s", "Unix time of a job's last success.",
+        ("job.name",), (), _OWN, "development",
+    ),
+    Metric(
+        "job.schedule.interval", _G, "s", "Time between two scheduled runs of a job.",
+        ("job.name",), (), _OWN, "development",
     ),
     # authentication
     Metric(

@@ -27,7 +27,8 @@ SPANS: tuple[Span, ...] = (
         "db.client", "{db.query.summary}", "client", "One database statement.",
         (
             "db.system.name", "db.namespace", "db.operation.name", "db.collection.name",
-            "db.query.text", "db.query.summary", "server.address", "server.port", "error.type",
+            "db.query.text", "db.query.summary", "db.operation.batch.size", "server.address",
+            "server.port", "query.slow", "error.type",
         ),
     ),
     Span(
@@ -82,7 +83,10 @@ SPANS: tuple[Span, ...] = (
     ),
     Span(
         "job.run", "job {job.name}", "consumer", "One attempt at a background job.",
-        ("job.name", "job.queue", "job.id", "job.attempt", "job.outcome", "job.wait_s", "tenant.id", "request.id", "error.type"),
+        (
+            "job.name", "job.queue", "job.id", "job.attempt", "job.outcome", "job.dead_reason",
+            "job.wait_s", "user.id", "tenant.id", "request.id", "error.type",
+        ),
         _OWN,
     ),
 )  # fmt: skip

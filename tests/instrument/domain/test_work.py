@@ -7,6 +7,7 @@ from opentelemetry.trace import SpanKind
 from tests.instrument.rig import START_NS, Rig
 
 from watchkeeper.instrument.domain import auth_event, job, pipeline, queue_depth
+from watchkeeper.instrument.domain.work import dead_letter
 
 
 def test_a_pipeline_counts_its_stages_items(rig: Rig) -> None:
@@ -103,6 +104,59 @@ def test_a_job_may_fail_or_retry(rig: Rig) -> None:
     assert ["error", "retry"] == [span.attributes["job.outcome"] for span in rig.spans]
     assert 60 == rig.spans[0].attributes["job.wait_s"]
     assert ["error", "warning"] == [level for _, level, _ in rig.events]
+
+
+def test_a_job_may_be_given_up(rig: Rig) -> None:
+    """A dead letter is an outcome of its own, counted with its reason; retries are counted too."""
+    with job("j", queue="q") as attempt:
+        attempt.retry()
+    with pytest.raises(ValueError, match="no"), job("j", queue="q") as attempt:
+        attempt.dead_letter("poison")
+        raise ValueError("no")
+    dead_letter(rig, "k", queue="q", reason="expired", id="7")
+    assert ["retry", "dead"] == [span.attributes["job.outcome"] for span in rig.spans]
+    assert "poison" == rig.spans[1].attributes["job.dead_reason"]
+    assert {
+        'job_dead_letters_total{job_name="j",job_queue="q",reason="poison"}': 1,
+        'job_dead_letters_total{job_name="k",job_queue="q",reason="expired"}': 1,
+    } == rig.samples("job_dead_letters")
+    assert {'job_retries_total{job_name="j",job_queue="q"}': 1} == rig.samples("job_retries")
+    assert ["job.run", "job.run", "job.dead_letter"] == [name for name, _, _ in rig.events]
+    assert ["warning", "error", "error"] == [level for _, level, _ in rig.events]
+
+
+def test_a_jobs_last_success_is_known(rig: Rig) -> None:
+    """A success sets the time of the last one; a failure leaves it."""
+    with job("j"):
+        pass
+    rig.clock.advance(5)
+    with pytest.raises(ValueError, match="no"), job("j"):
+        raise ValueError("no")
+    assert START_NS / 1e9 == rig.value('job_last_success_time_seconds{job_name="j"}')
+
+
+def test_rejects_are_counted_by_a_bounded_set_of_reasons(rig: Rig) -> None:
+    """The first reasons of a pipeline are labels; further ones share one, and that is counted."""
+    with pipeline("p") as run, run.stage("s") as stage:
+        for number in range(22):
+            stage.rejected(2, reason=f"r{number}")
+    rejects = rig.samples("pipeline_rejects_total")
+    labels = 'pipeline_name="p",pipeline_stage="s",reason='
+    assert 21 == len(rejects)
+    assert 2 == rejects[f'pipeline_rejects_total{{{labels}"r0"}}']
+    assert 4 == rejects[f'pipeline_rejects_total{{{labels}"_other"}}']
+    assert 2 == rig.value('watchkeeper_metric_overflow_total{reason="reject_reasons"}')
+
+
+def test_a_pipelines_freshness_and_backlog(rig: Rig) -> None:
+    """The watermark is the newest item's time and never falls; the backlog is what waits."""
+    waiting = iter((4, 3))
+    with pipeline("p") as run:
+        run.watermark(datetime.fromtimestamp(START_NS / 1e9 - 30, UTC))
+        run.watermark(START_NS / 1e9 - 90)
+        run.backlog(lambda: next(waiting))
+    assert START_NS / 1e9 - 30 == rig.value('pipeline_watermark_time_seconds{pipeline_name="p"}')
+    assert 3 == rig.value('pipeline_backlog{pipeline_name="p"}')
 
 
 def test_a_queue_has_a_depth(rig: Rig) -> None:

@@ -2,14 +2,17 @@
 
 from watchkeeper.instrument.domain.agents import AgentRun, ToolCall, agent_run, tool_call
 from watchkeeper.instrument.domain.auth import auth_event
+from watchkeeper.instrument.domain.ingestion import Pipeline, Stage, pipeline
 from watchkeeper.instrument.domain.llm import LlmCall, llm_call
-from watchkeeper.instrument.domain.work import Job, Pipeline, Stage, job, pipeline, queue_depth
+from watchkeeper.instrument.domain.schedules import Schedule, schedule
+from watchkeeper.instrument.domain.work import Job, job, queue_depth
 
 __all__ = [
     "AgentRun",
     "Job",
     "LlmCall",
     "Pipeline",
+    "Schedule",
     "Stage",
     "ToolCall",
     "agent_run",
@@ -18,5 +21,6 @@ __all__ = [
     "llm_call",
     "pipeline",
     "queue_depth",
+    "schedule",
     "tool_call",
 ]

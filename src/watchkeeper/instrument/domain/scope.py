@@ -10,6 +10,7 @@ import inspect
 from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, Callable, Generator
 from contextvars import Token
+from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any, ParamSpec, Self, TypeVar, cast
 
@@ -23,7 +24,7 @@ from watchkeeper.instrument.host import Host
 from watchkeeper.instrument.recorder.current import activate, deactivate
 from watchkeeper.instrument.recorder.span import RecordedSpan
 
-__all__ = ["CallableScope", "Scope", "fail", "start"]
+__all__ = ["CallableScope", "Scope", "fail", "seconds", "start"]
 
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
@@ -226,3 +227,10 @@ def start(
     span = host.recorder.start(str(name), kind, {}, parent)
     span.set_attributes({key: value for key, value in attributes.items() if value is not None})
     return span
+
+
+def seconds(moment: float | datetime) -> float:
+    """Return seconds since the epoch; a datetime without a zone is in UTC."""
+    if isinstance(moment, datetime):
+        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+    return float(moment)

@@ -1,22 +1,25 @@
-"""Background jobs, ingestion pipelines and queues."""
+"""Background jobs and queues."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from datetime import UTC, datetime
+from contextvars import Token
+from datetime import datetime
 
-from opentelemetry.context import Context
+from opentelemetry.context import Context, attach
 from opentelemetry.trace import SpanKind
 
 from watchkeeper.instrument import context
 from watchkeeper.instrument import host as hosts
-from watchkeeper.instrument.domain.scope import CallableScope, Scope, fail, start
+from watchkeeper.instrument.domain import schedules
+from watchkeeper.instrument.domain.scope import CallableScope, fail, seconds, start
 from watchkeeper.instrument.guard import guard
 from watchkeeper.instrument.host import Host
+from watchkeeper.instrument.recorder.current import deactivate
 from watchkeeper.instrument.recorder.span import RecordedSpan
 
-__all__ = ["Job", "Pipeline", "Stage", "job", "pipeline", "queue_depth"]
+__all__ = ["Job", "dead_letter", "job", "queue_depth"]
 
 
 class Job(CallableScope):
@@ -24,7 +27,7 @@ class Job(CallableScope):
 
     hook = "domain.job"
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what travelled with a job, each by its name
         self,
         name: str,
         *,
@@ -35,6 +38,7 @@ class Job(CallableScope):
         parent: Context | None = None,
         tenant_id: str | None = None,
         request_id: str | None = None,
+        user_id: str | None = None,
     ) -> None:
         super().__init__()
         self._name = name
@@ -45,12 +49,24 @@ class Job(CallableScope):
         self._parent = parent
         self._tenant_id = tenant_id
         self._request_id = request_id
+        self._user_id = user_id
         self._outcome: str | None = None
+        self._dead_reason: str | None = None
+        self._base: Token[Context] | None = None
         self._bound: AbstractContextManager[None] | None = None
 
     def retry(self) -> None:
         """Say that this attempt ends in a retry: the outcome is ``retry`` whatever is raised."""
         self._outcome = "retry"
+
+    def dead_letter(self, reason: str = "retries_exhausted") -> None:
+        """Say that nobody will try this job again: the outcome is ``dead`` whatever is raised.
+
+        Args:
+            reason: Why, in a few fixed words; becomes a metric label.
+        """
+        self._outcome = "dead"
+        self._dead_reason = reason
 
     def _again(self) -> Job:
         return Job(
@@ -72,36 +88,46 @@ class Job(CallableScope):
                 "job.id": self._id,
                 "job.attempt": self._attempt,
                 "job.wait_s": self._waited_s(host),
+                "user.id": self._user_id or context.user_id() or None,
                 "tenant.id": self._tenant_id or context.tenant_id() or None,
                 "request.id": self._request_id or context.request_id() or None,
             },
             self._parent,
         )
         self._enter_again()
+        schedules.began(host, self._name, self._id)
         return span
 
     def _waited_s(self, host: Host) -> float | None:
         since = self._enqueued_at
         if since is None:
             return None
-        if isinstance(since, datetime):
-            since = (since if since.tzinfo else since.replace(tzinfo=UTC)).timestamp()
-        return max(0.0, host.clock.now_ns() / 1e9 - since)
+        return max(0.0, host.clock.now_ns() / 1e9 - seconds(since))
 
     def _enter_again(self) -> None:
-        if self._tenant_id is not None or self._request_id is not None:
-            self._bound = context.bind(tenant_id=self._tenant_id, request_id=self._request_id)
+        if self._parent is not None:
+            # What travelled with the job besides its parent: baggage.
+            self._base = attach(self._parent)
+        if not (self._tenant_id is self._request_id is self._user_id is None):
+            self._bound = context.bind(
+                tenant_id=self._tenant_id, request_id=self._request_id, user_id=self._user_id
+            )
             self._bound.__enter__()
 
     def _leave(self) -> None:
         bound, self._bound = self._bound, None
         if bound is not None:
             bound.__exit__(None, None, None)
+        base, self._base = self._base, None
+        if base is not None:
+            deactivate(base)
 
     def _finish(self, host: Host, span: RecordedSpan, error: BaseException | None) -> None:
         kind = None if error is None else fail(span, error)
         outcome = self._outcome or ("success" if error is None else "error")
         span.attributes["job.outcome"] = outcome
+        if self._dead_reason is not None:
+            span.set_attribute("job.dead_reason", str(self._dead_reason))
         host.event(
             "job.run",
             {"success": "info", "retry": "warning"}.get(outcome, "error"),
@@ -111,10 +137,12 @@ class Job(CallableScope):
                 "job.id": self._id,
                 "job.attempt": self._attempt,
                 "job.outcome": outcome,
+                "job.dead_reason": self._dead_reason,
                 "error.type": kind,
             },
         )
         span.end()
+        schedules.ended(self._name, span.end_ns if outcome == "success" else None)
 
 
 def job(
@@ -140,109 +168,30 @@ def job(
     return Job(name, queue=queue, id=id, attempt=attempt, enqueued_at=enqueued_at)
 
 
-class Stage(Scope):
-    """One stage of a pipeline run; made by `Pipeline.stage`."""
-
-    hook = "domain.pipeline"
-
-    def __init__(self, pipeline_name: str, name: str, items_in: int | None) -> None:
-        super().__init__()
-        self._pipeline = pipeline_name
-        self._name = name
-        self._items_in = items_in
-        self._passed = 0
-        self._rejected = 0
-        self._reasons: dict[str, int] = {}
-
-    def passed(self, n: int = 1) -> None:
-        """Count *n* items that the stage passed on."""
-        self._passed += n
-
-    def rejected(self, n: int = 1, reason: str | None = None) -> None:
-        """Count *n* items that the stage rejected, for *reason* (a few fixed words)."""
-        self._rejected += n
-        if reason is not None:
-            self._reasons[reason] = self._reasons.get(reason, 0) + n
-
-    def _start(self, host: Host) -> RecordedSpan:
-        return start(
-            host,
-            f"stage {self._name}",
-            SpanKind.INTERNAL,
-            {
-                "pipeline.name": self._pipeline,
-                "pipeline.stage": self._name,
-                "pipeline.items_in": self._items_in,
-            },
-        )
-
-    def _finish(self, host: Host, span: RecordedSpan, error: BaseException | None) -> None:
-        counts: dict[str, int | None] = {
-            "pipeline.items_in": self._items_in,
-            "pipeline.items_out": self._passed,
-            "pipeline.items_rejected": self._rejected or None,
-        }
-        span.set_attributes({name: count for name, count in counts.items() if count is not None})
-        if self._reasons:
-            reasons = tuple(f"{reason}={count}" for reason, count in self._reasons.items())
-            span.set_attribute("pipeline.reject_reasons", reasons)
-        kind = None if error is None else fail(span, error)
-        host.event(
-            "pipeline.stage",
-            "info" if error is None else "error",
-            {
-                "pipeline.name": self._pipeline,
-                "pipeline.stage": self._name,
-                **counts,
-                "error.type": kind,
-            },
-        )
-        span.end()
-
-
-class Pipeline(Scope):
-    """One run of an ingestion pipeline; made by `pipeline`."""
-
-    hook = "domain.pipeline"
-
-    def __init__(self, name: str) -> None:
-        super().__init__()
-        self._name = name
-
-    def stage(self, name: str, items_in: int | None = None) -> Stage:
-        """Return one stage of this run, for a ``with`` or ``async with`` block.
-
-        Args:
-            name: Name of the stage; becomes a metric label.
-            items_in: How many items it is given, if that is known beforehand.
-        """
-        return Stage(self._name, name, items_in)
-
-    def _start(self, host: Host) -> RecordedSpan:
-        name = f"pipeline {self._name}"
-        return start(host, name, SpanKind.INTERNAL, {"pipeline.name": self._name})
-
-    def _finish(self, host: Host, span: RecordedSpan, error: BaseException | None) -> None:
-        del host
-        if error is not None:
-            fail(span, error)
-        span.end()
-
-
-def pipeline(name: str) -> Pipeline:
-    """Record one run of an ingestion pipeline, and its stages through `Pipeline.stage`.
-
-    ::
-
-        with watchkeeper.pipeline("documents") as run:
-            with run.stage("parse", items_in=len(files)) as parse:
-                parse.passed(40)
-                parse.rejected(2, reason="encoding")
+def dead_letter(
+    host: Host,
+    name: str,
+    *,
+    queue: str = "default",
+    reason: str,
+    id: str | None = None,  # noqa: A002 - as above
+) -> None:
+    """Count and log a job that was given up without another run: it has no span to say so.
 
     Args:
-        name: Name of the pipeline; becomes a metric label, so keep the number of names small.
+        host: The running instrumentation.
+        name: Name of the job.
+        queue: Name of its queue.
+        reason: Why, in a few fixed words.
+        id: Id of the job.
     """
-    return Pipeline(name)
+    with guard("domain.job"):
+        host.metrics.counter("job.dead_letters").child((name, queue, reason)).inc()
+        host.event(
+            "job.dead_letter",
+            "error",
+            {"job.name": name, "job.queue": queue, "job.id": id, "job.dead_reason": reason},
+        )
 
 
 def queue_depth(queue: str, depth: float | Callable[[], float]) -> None:

@@ -50,3 +50,11 @@ class DomainSettings(ExportSettings):
     )
     active_users_max: int = limit_row("active_users_max")
     agent_loop_repeats: int = limit_row("agent_loop_repeats")
+    slow_query_s: float = row(
+        1.0,
+        "Seconds from which a database statement counts as slow.",
+        parse.positive,
+        "WATCHKEEPER_SLOW_QUERY_S",
+    )
+    slow_query_events_max: int = limit_row("slow_query_events_max")
+    reject_reasons_max: int = limit_row("reject_reasons_max")
