@@ -1,7 +1,6 @@
 """Scheduled work: missed runs, last success, overlaps."""
 
 import os
-from collections.abc import Iterator
 
 import pytest
 from tests.instrument.rig import START_NS, Rig
@@ -16,7 +15,7 @@ S = 1_000_000_000
 
 
 @pytest.fixture
-def beat() -> Iterator[Heartbeat]:
+def beat() -> Heartbeat:
     """Return the heartbeat of a run every 60 seconds that may be 10 seconds late."""
     return Heartbeat(60 * S, 10 * S, 0)
 
