@@ -6,6 +6,7 @@ READY := $(VENV)/.ready
 UI_READY := src/watchkeeper/server/web/static/index.html
 UI_SOURCES := $(shell find ui -type f -not -path '*/node_modules/*' 2>/dev/null)
 SIDES := $(patsubst requirements/side-%.txt,build/side/%/.ready,$(wildcard requirements/side-*.txt))
+PEERS := $(patsubst requirements/peer-%.txt,build/peer/%/.ready,$(wildcard requirements/peer-*.txt))
 ARGS ?=
 
 .PHONY: help demo test lint types ui ui-checks docs screenshots debian lock clean
@@ -22,6 +23,11 @@ $(READY): requirements/dev.txt pyproject.toml hatch_build.py
 	touch $@
 
 $(SIDES): build/side/%/.ready: requirements/side-%.txt | $(READY)
+	rm -rf $(@D)
+	$(BIN)/uv pip install --quiet --target $(@D) --python $(BIN)/python --require-hashes -r $<
+	touch $@
+
+$(PEERS): build/peer/%/.ready: requirements/peer-%.txt | $(READY)
 	rm -rf $(@D)
 	$(BIN)/uv pip install --quiet --target $(@D) --python $(BIN)/python --require-hashes -r $<
 	touch $@
@@ -58,6 +64,9 @@ screenshots: $(READY) $(UI_READY) debian ## Keep pictures of every page under bu
 
 lock: $(READY) ## Write the locked requirements anew.
 	sh requirements/lock.sh
+
+bench-overhead: $(READY) $(PEERS) ## Measure CPU and memory per request against peers.
+	$(BIN)/python bench/overhead.py $(ARGS)
 
 bench-%: $(READY) ## Run one benchmark; its last line is one JSON object.
 	$(BIN)/python bench/$*.py $(ARGS)

@@ -13,7 +13,6 @@ from watchkeeper.instrument.configure import (
     configure,
     current,
     flush,
-    instrument,
     shutdown,
     uninstrument,
 )
@@ -28,6 +27,7 @@ from watchkeeper.instrument.domain import (
     schedule,
     tool_call,
 )
+from watchkeeper.instrument.door import instrument
 from watchkeeper.instrument.integrations import AsgiMiddleware
 from watchkeeper.instrument.logs import get_logger
 

@@ -46,3 +46,11 @@ def test_the_names_are_sorted_and_there() -> None:
     """Everything that the door promises can be had."""
     assert sorted(watchkeeper.__all__) == watchkeeper.__all__
     assert all(getattr(watchkeeper, name) is not None for name in watchkeeper.__all__)
+
+
+def test_the_package_of_the_same_name_stays_reachable() -> None:
+    """`watchkeeper.instrument` is called as a function and imported from as a package."""
+    from watchkeeper.instrument import settings
+
+    assert callable(watchkeeper.instrument)
+    assert watchkeeper.instrument.settings is settings  # type: ignore[attr-defined] # the package
