@@ -111,7 +111,7 @@ def main() -> None:
         [sys.executable, "-c", _SINK.format(bench=str(ROOT / "bench"))],
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
     )  # fmt: skip
-    assert sink.stdout is not None
+    assert sink.stdout is not None  # noqa: S101 - it was asked for
     url = f"http://127.0.0.1:{sink.stdout.readline().strip()}"
     figures: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
     try:
