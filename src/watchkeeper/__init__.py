@@ -28,11 +28,12 @@ from watchkeeper.instrument.domain import (
     tool_call,
 )
 from watchkeeper.instrument.door import instrument
-from watchkeeper.instrument.integrations import AsgiMiddleware
+from watchkeeper.instrument.integrations import AsgiMiddleware, WsgiMiddleware
 from watchkeeper.instrument.logs import get_logger
 
 __all__ = [
     "AsgiMiddleware",
+    "WsgiMiddleware",
     "agent_run",
     "auth_event",
     "bind",

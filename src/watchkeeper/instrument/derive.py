@@ -76,6 +76,7 @@ class Derived:
         self._priced = priced
         self._http = metrics.histogram("http.server.request.duration")
         self._http_body = metrics.histogram("http.server.response.body.size")
+        self._http_sent = metrics.histogram("http.server.request.body.size")
         self._db = metrics.histogram("db.client.operation.duration")
         self._llm = metrics.histogram("gen_ai.client.operation.duration")
         self._tokens = metrics.histogram("gen_ai.client.token.usage")
@@ -153,6 +154,9 @@ class Derived:
         size = get("http.response.body.size")
         if size is not None:
             self._http_body.child(found[1]).observe(size)
+        size = get("http.request.body.size")
+        if size is not None:
+            self._http_sent.child(found[1]).observe(size)
 
     def _http_child(
         self, key: tuple[Any, ...], span: RecordedSpan

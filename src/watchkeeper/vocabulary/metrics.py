@@ -34,6 +34,11 @@ _APPLICATION: tuple[Metric, ...] = (
         ("http.request.method", "http.route", "http.response.status_code", "url.scheme"), _BYTES,
         stability="development",
     ),
+    Metric(
+        "http.server.request.body.size", _H, "By", "Size of HTTP request bodies.",
+        ("http.request.method", "http.route", "http.response.status_code", "url.scheme"), _BYTES,
+        stability="development",
+    ),
     # database
     Metric(
         "db.client.operation.duration", _H, "s", "Duration of database operations.",

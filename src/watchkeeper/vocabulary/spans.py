@@ -13,7 +13,7 @@ SPANS: tuple[Span, ...] = (
             "http.request.method", "http.route", "http.response.status_code", "url.scheme",
             "url.path", "url.query", "server.address", "server.port", "client.address",
             "user_agent.original", "network.protocol.version", "error.type", "request.id",
-            "http.response.body.size",
+            "http.response.body.size", "http.request.body.size",
         ),
     ),
     Span(

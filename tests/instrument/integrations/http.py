@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -49,8 +50,14 @@ async def ask(
 async def drive(app: Any, scope: dict[str, Any]) -> Answer:
     """Run *app* with *scope* and an empty body."""
     messages: list[Any] = []
+    asked = 0
 
     async def receive() -> Any:
+        nonlocal asked
+        asked += 1
+        if asked > 1:
+            # The client stays: there is nothing more to tell.
+            await asyncio.Event().wait()
         return {"type": "http.request", "body": b"", "more_body": False}
 
     async def send(message: Any) -> None:

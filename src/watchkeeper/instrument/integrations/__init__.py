@@ -2,5 +2,6 @@
 
 from watchkeeper.instrument.integrations.asgi import AsgiMiddleware
 from watchkeeper.instrument.integrations.table import TABLE, install, installed, uninstall
+from watchkeeper.instrument.integrations.wsgi import WsgiMiddleware
 
-__all__ = ["TABLE", "AsgiMiddleware", "install", "installed", "uninstall"]
+__all__ = ["TABLE", "AsgiMiddleware", "WsgiMiddleware", "install", "installed", "uninstall"]

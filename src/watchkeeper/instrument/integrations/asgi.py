@@ -1,28 +1,35 @@
 """HTTP servers: one pass around each request of an ASGI application.
 
 Makes the server span (W3C trace context in), the request id (``X-Request-ID`` in and out), the
-in-flight gauge, the size of the body and the access log event, and answers the scrape of the
+in-flight gauge, the sizes of the bodies and the access log event, and answers the scrape of the
 metrics itself. The metrics of the request derive from the span. Websockets pass through.
+
+An answer below 500 is counted before its last bytes are handed to the server: whoever has got a
+whole answer finds it in the metrics, whatever happens to the process next. An answer of 5xx waits
+for the exception that may follow it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, MutableMapping
-from random import getrandbits
 from typing import Any
 
-from opentelemetry.trace import SpanKind, StatusCode, get_current_span
-
-from watchkeeper.instrument import context, redaction
 from watchkeeper.instrument import host as hosts
-from watchkeeper.instrument.errors import error_type
 from watchkeeper.instrument.guard import record_failure
 from watchkeeper.instrument.host import Host
 from watchkeeper.instrument.integrations import propagation
+from watchkeeper.instrument.integrations.exchange import (
+    HOOK,
+    MARK,
+    TEXT_MAX,
+    Exchange,
+    Front,
+    body_size,
+    host_and_port,
+    masked_query,
+    request_id,
+)
 from watchkeeper.instrument.integrations.routes import route_template
-from watchkeeper.instrument.metrics import Gauge
-from watchkeeper.instrument.recorder.current import activate, deactivate
-from watchkeeper.instrument.recorder.span import RecordedSpan
 
 __all__ = ["MARK", "AsgiMiddleware", "Message", "Receive", "Scope", "Send", "Server"]
 
@@ -32,21 +39,17 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
-MARK = "watchkeeper"
-"""Key in the ASGI scope of a request that is being recorded, so that nobody records it twice."""
-
-_HOOK = "http.server"
-_HEADERS = frozenset((b"host", b"user-agent", b"x-request-id", b"traceparent", b"tracestate"))
-_METHODS = frozenset(
-    ("CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "QUERY", "TRACE")
+_HEADERS = frozenset(
+    (
+        b"host",
+        b"user-agent",
+        b"x-request-id",
+        b"traceparent",
+        b"tracestate",
+        b"content-length",
+        b"transfer-encoding",
+    )
 )
-_REQUEST_ID_CHARS = frozenset(
-    "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.:/+=@"
-)
-_REQUEST_ID_MAX = 128
-_TEXT_MAX = 2_048
-_PORTS = {"http": 80, "https": 443}
-_LEVELS = ("info", "info", "info", "info", "warning", "error")
 
 
 class Server:
@@ -58,10 +61,7 @@ class Server:
 
     def __init__(self, host: Host) -> None:
         self._host = host
-        self._metrics_path = host.settings.metrics_path
-        self._quiet = frozenset(host.settings.access_log_exclude)
-        self._active = host.metrics.gauge("http.server.active_requests")
-        self._active_children: dict[tuple[str, str], Gauge] = {}
+        self._front = Front(host)
 
     async def serve(self, app: App, scope: Scope, receive: Receive, send: Send) -> None:
         """Run *app* for one HTTP request and record it.
@@ -72,17 +72,17 @@ class Server:
             receive: As the ASGI server gave it.
             send: As the ASGI server gave it.
         """
-        if scope["path"] == self._metrics_path and scope["method"] in ("GET", "HEAD"):
+        if scope["path"] == self._front.metrics_path and scope["method"] in ("GET", "HEAD"):
             await self._answer_scrape(scope, send)
             return
-        request = self._begin(scope, send)
+        request = self._begin(scope, receive, send)
         if request is None:
             await app(scope, receive, send)
             return
         try:
-            await app(scope, receive, request.send)
+            await app(scope, request.receive, request.send)
         except BaseException as error:
-            request.raised(error)
+            request.failed(error)
             raise
         finally:
             request.close()
@@ -92,7 +92,7 @@ class Server:
         try:
             self._host.start_loop_monitor()
         except Exception as error:  # noqa: BLE001 - never into the application
-            record_failure(_HOOK, error)
+            record_failure(HOOK, error)
 
     async def _answer_scrape(self, scope: Scope, send: Send) -> None:
         accept = next((value for name, value in scope["headers"] if name == b"accept"), b"")
@@ -105,188 +105,117 @@ class Server:
         body = b"" if scope["method"] == "HEAD" else body
         await send({"type": "http.response.body", "body": body})
 
-    def _begin(self, scope: Scope, send: Send) -> Request | None:
+    def _begin(self, scope: Scope, receive: Receive, send: Send) -> Request | None:
         try:
             given: dict[bytes, bytes] = {}
             for name, value in scope["headers"]:
                 if name in _HEADERS and name not in given:
                     given[name] = value
-            request_id = _request_id(given.get(b"x-request-id"))
-            attributes, method = _attributes(scope, given, request_id)
-            parent = propagation.extract(given.get(b"traceparent"), given.get(b"tracestate"))
-            span = self._host.recorder.start(method, SpanKind.SERVER, attributes, parent)
-            scope[MARK] = True
+            get = given.get
+            wanted = get(b"x-request-id")
+            name_of = request_id(None if wanted is None else wanted.decode("latin-1"))
+            scheme = scope.get("scheme", "http")
+            attributes = _attributes(scope, given, scheme)
+            attributes["request.id"] = name_of
+            traceparent = get(b"traceparent")
+            parent = traceparent and propagation.extract(traceparent, get(b"tracestate"))
+            method = scope["method"]
+            span, active = self._front.start(attributes, method, scheme, parent or None)
+            request = Request(self._front, span, active, name_of, scope, receive, send)
+            if b"transfer-encoding" in given:
+                request.receive = request.count
+            scope[MARK] = request
             # FastAPI and Starlette have telemetry of their own, which sees these and stands back;
             # FastAPI's own `exclude` option sets the first in the same way.
-            scope.setdefault("fastapi.telemetry", None)
+            if "fastapi.telemetry" not in scope:
+                scope["fastapi.telemetry"] = None
             scope["starlette.opentelemetry"] = True
-            key = (attributes["http.request.method"], attributes["url.scheme"])
-            active = self._active_children.get(key)
-            if active is None:
-                active = self._active_children[key] = self._active.child(key)
-            quiet = scope["path"] in self._quiet
-            return Request(self._host, span, scope, send, request_id, active, quiet=quiet)
+            request.enter()
         except Exception as error:  # noqa: BLE001 - never into the application
-            record_failure(_HOOK, error)
+            record_failure(HOOK, error)
             return None
+        return request
 
 
-class Request:
+class Request(Exchange):
     """One request being served."""
 
-    __slots__ = (
-        "_active",
-        "_done",
-        "_end_ns",
-        "_error",
-        "_finished",
-        "_host",
-        "_outside",
-        "_outside_id",
-        "_quiet",
-        "_request_id",
-        "_scope",
-        "_send",
-        "_size",
-        "_span",
-        "_status",
-    )
+    __slots__ = ("_declared", "_receive", "_received", "_scope", "_send", "receive")
 
     def __init__(
         self,
-        host: Host,
-        span: RecordedSpan,
-        scope: Scope,
-        send: Send,
+        front: Front,
+        span: Any,
+        active: Any,
         request_id: str,
-        active: Gauge,
-        *,
-        quiet: bool,
+        scope: Scope,
+        receive: Receive,
+        send: Send,
     ) -> None:
-        self._host = host
-        self._span = span
+        Exchange.__init__(self, front, span, active, request_id)
         self._scope = scope
         self._send = send
-        self._request_id = request_id
-        self._quiet = quiet
-        self._status: int | None = None
-        self._size = 0
-        self._done = False
-        self._finished = False
-        self._error: BaseException | None = None
-        self._end_ns: int | None = None
-        self._active = active
-        active.inc()
-        self._outside_id = context.request_id()
-        context.set_request_id(request_id)
-        self._outside = activate(span)
+        self._receive = self.receive = receive
+        self._received = 0
+        self._declared = -1
+
+    async def count(self) -> Message:
+        """Receive for the application, and add up a body whose size nobody declared."""
+        message = await self._receive()
+        body = message.get("body")
+        if body:
+            self._received += len(body)
+            if not self.finished:
+                self.span.attributes["http.request.body.size"] = self._received
+        return message
 
     async def send(self, message: Message) -> None:
-        """Pass a message on to the server, and note what it says."""
+        """Note what a message says, and pass it on to the server."""
         kind = message["type"]
         if kind == "http.response.body":
             body = message.get("body")
             if body:
-                self._size += len(body)
-            if not message.get("more_body"):
-                self._done = True
+                self.size += len(body)
+            if not message.get("more_body") or self.size == self._declared:
+                self._complete()
         elif kind == "http.response.start":
-            self._status = message["status"]
-            message = self._with_request_id(message)
+            message = self._head(message)
         elif kind == "http.response.pathsend":
-            self._done = True
+            self._complete()
         await self._send(message)
-        # After an answer of 5xx the exception behind it may still come.
-        if self._done and not self._finished:
-            if (self._status or 0) < 500:
-                self._finish()
-            else:
-                self._end_ns = self._host.clock.now_ns()
-
-    def raised(self, error: BaseException) -> None:
-        """Learn what the application raised."""
-        self._error = error
+        if self.complete and not self.finished:
+            self.end_ns = self._front.host.clock.now_ns()
 
     def close(self) -> None:
         """Learn that the application returned; ends what has not ended yet."""
-        deactivate(self._outside)
-        context.set_request_id(self._outside_id)
-        if not self._finished:
-            self._finish()
+        self.leave()
+        if not self.finished:
+            self.finish()
 
-    def _with_request_id(self, message: Message) -> Message:
-        headers = [pair for pair in message.get("headers", ()) if pair[0] != b"x-request-id"]
-        headers.append((b"x-request-id", self._request_id.encode("latin-1")))
+    def template(self) -> str:
+        """Return the template of the route, or "" if no route matched."""
+        return self.route or route_template(self._scope)
+
+    def _complete(self) -> None:
+        self.complete = True
+        if not self.finished and (self.status or 0) < 500:
+            self.finish()
+
+    def _head(self, message: Message) -> Message:
+        status = self.status = message["status"]
+        headers = []
+        for pair in message.get("headers", ()):
+            name = pair[0]
+            if name == b"content-length":
+                size = body_size(pair[1])
+                self._declared = -1 if size is None else size
+            if name != b"x-request-id":
+                headers.append(pair)
+        headers.append((b"x-request-id", self.request_id.encode("latin-1")))
+        if status in (204, 304) or self._declared == 0 or self._scope["method"] == "HEAD":
+            # There is no body: the client has the whole answer now.
+            self._complete()
         return {**message, "headers": headers}
-
-    def _finish(self) -> None:
-        self._finished = True
-        try:
-            self._active.dec()
-            self._describe()
-            if not self._quiet:
-                self._log()
-            self._span.end(self._end_ns)
-        except Exception as error:  # noqa: BLE001 - never into the application
-            record_failure(_HOOK, error)
-
-    def _describe(self) -> None:
-        span, status, error = self._span, self._status, self._error
-        attributes = span.attributes
-        if status is None and isinstance(error, Exception):
-            # The server answers 500 for an exception that nobody handled.
-            status = self._status = 500
-        if status is not None:
-            attributes["http.response.status_code"] = status
-            attributes["http.response.body.size"] = self._size
-        route = route_template(self._scope)
-        if route:
-            attributes["http.route"] = route
-            span.name = f"{span.name} {route}"
-        if error is None and self._done:
-            if status is not None and status >= 500:
-                attributes["error.type"] = str(status)
-                span.set_status(StatusCode.ERROR)
-            return
-        self._describe_failure(error)
-
-    def _describe_failure(self, error: BaseException | None) -> None:
-        span = self._span
-        if isinstance(error, Exception) and type(error).__name__ != "ClientDisconnect":
-            span.attributes["error.type"] = error_type(error)
-            span.fail(error)
-        elif error is not None and not isinstance(error, Exception):
-            # Cancelled while the answer was on its way: the client went, or the server stops.
-            span.attributes["error.type"] = "cancelled"
-        elif not self._done:
-            missing = self._status is None and error is None
-            kind = "incomplete_response" if missing else "client_disconnect"
-            span.attributes["error.type"] = kind
-
-    def _log(self) -> None:
-        span = self._span
-        get = span.attributes.get
-        status = self._status
-        level = "error" if status is None else _LEVELS[min(status // 100, 5)]
-        fields = {
-            "http.request.method": get("http.request.method"),
-            "http.route": get("http.route"),
-            "url.path": get("url.path"),
-            "http.response.status_code": status,
-            "client.address": get("client.address"),
-            "error.type": get("error.type"),
-        }
-        if get_current_span() is span and context.request_id() == self._request_id:
-            self._host.event("http.request", level, fields)
-            return
-        token = activate(span)
-        before = context.request_id()
-        context.set_request_id(self._request_id)
-        try:
-            self._host.event("http.request", level, fields)
-        finally:
-            context.set_request_id(before)
-            deactivate(token)
 
 
 class AsgiMiddleware:
@@ -322,58 +251,31 @@ class AsgiMiddleware:
         await self.app(scope, receive, send)
 
 
-def _attributes(
-    scope: Scope, given: dict[bytes, bytes], request_id: str
-) -> tuple[dict[str, Any], str]:
-    method = scope["method"]
-    if method not in _METHODS:
-        method = "_OTHER"
-    scheme = scope.get("scheme", "http")
+def _attributes(scope: Scope, given: dict[bytes, bytes], scheme: str) -> dict[str, Any]:
     attributes: dict[str, Any] = {
-        "http.request.method": method,
-        "url.scheme": scheme,
-        "url.path": _short(scope["path"]),
-        "request.id": request_id,
+        "url.path": scope["path"][:TEXT_MAX],
         "network.protocol.version": scope.get("http_version", "1.1"),
     }
     query = scope.get("query_string")
     if query:
-        attributes["url.query"] = redaction.query(_short(query.decode("latin-1")))
+        attributes["url.query"] = masked_query(query.decode("latin-1"))
     client = scope.get("client")
     if client:
         attributes["client.address"] = client[0]
     agent = given.get(b"user-agent")
     if agent:
-        attributes["user_agent.original"] = _short(agent.decode("latin-1"))
-    address, port = _server_address(scope, given, scheme)
+        attributes["user_agent.original"] = agent[:TEXT_MAX].decode("latin-1")
+    size = body_size(given.get(b"content-length"))
+    if size is not None:
+        attributes["http.request.body.size"] = size
+    named = given.get(b"host")
+    address: str | None
+    if named is not None:
+        address, port = host_and_port(named.decode("latin-1"), scheme)
+    else:
+        address, port = scope.get("server") or (None, None)
     if address:
         attributes["server.address"] = address
         if port is not None:
             attributes["server.port"] = port
-    return attributes, "HTTP" if method == "_OTHER" else method
-
-
-def _server_address(
-    scope: Scope, given: dict[bytes, bytes], scheme: str
-) -> tuple[str | None, int | None]:
-    named = given.get(b"host")
-    if named is None:
-        address = scope.get("server")
-        return (address[0], address[1]) if address else (None, None)
-    text = _short(named.decode("latin-1"))
-    name, colon, port = text.rpartition(":")
-    if colon and port.isdecimal() and len(port) < 6:
-        return name, int(port)
-    return text, _PORTS.get(scheme)
-
-
-def _request_id(given: bytes | None) -> str:
-    if given is not None and 0 < len(given) <= _REQUEST_ID_MAX:
-        text = given.decode("latin-1")
-        if _REQUEST_ID_CHARS.issuperset(text):
-            return text
-    return f"{getrandbits(128):032x}"
-
-
-def _short(text: str) -> str:
-    return text if len(text) <= _TEXT_MAX else text[:_TEXT_MAX]
+    return attributes

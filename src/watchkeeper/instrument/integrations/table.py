@@ -35,6 +35,8 @@ _OURS = "watchkeeper.instrument.integrations."
 TABLE: tuple[Integration, ...] = (
     Integration("starlette", "starlette.applications", f"{_OURS}starlette"),
     Integration("fastapi", "fastapi.applications", f"{_OURS}fastapi"),
+    Integration("flask", "flask.app", f"{_OURS}flask"),
+    Integration("django", "django.core.handlers.base", f"{_OURS}django"),
     Integration("sqlalchemy", "sqlalchemy", f"{_OURS}sqlalchemy"),
     Integration("huey", "huey.api", f"{_OURS}huey"),
     Integration("httpx", "httpx", f"{_OURS}httpx"),

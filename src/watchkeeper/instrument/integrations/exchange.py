@@ -1,0 +1,254 @@
+"""What every HTTP server integration has in common: one request from its head to its end.
+
+`Front` reads heads and keeps what is shared between requests; `Exchange` is one request: its span,
+its place among the requests in flight, and at its end the access event. How bytes travel is up to
+`asgi` and `wsgi`.
+"""
+
+from __future__ import annotations
+
+from contextvars import Token
+from random import getrandbits
+from typing import Any
+
+from opentelemetry.context import Context
+from opentelemetry.trace import SpanKind, StatusCode
+
+from watchkeeper.instrument import context, redaction
+from watchkeeper.instrument.errors import error_type
+from watchkeeper.instrument.guard import record_failure
+from watchkeeper.instrument.host import Host
+from watchkeeper.instrument.metrics import Gauge
+from watchkeeper.instrument.recorder.current import activate, deactivate
+from watchkeeper.instrument.recorder.span import RecordedSpan
+
+__all__ = ["HOOK", "MARK", "TEXT_MAX", "Exchange", "Front", "body_size", "host_and_port"]
+
+MARK = "watchkeeper"
+"""Key of a request's `Exchange` in its ASGI scope or WSGI environ, so that nobody records it twice."""
+
+HOOK = "http.server"
+TEXT_MAX = 2_048
+METHODS = frozenset(
+    ("CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "QUERY", "TRACE")
+)
+_REQUEST_ID_CHARS = frozenset(
+    "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.:/+=@"
+)
+_REQUEST_ID_MAX = 128
+_SIZE_DIGITS_MAX = 15
+_PORTS = {"http": 80, "https": 443}
+_SCHEMES = frozenset(_PORTS)
+_LEVELS = ("info", "info", "info", "info", "warning", "error")
+
+
+class Front:
+    """What the requests of one kind of server share.
+
+    Args:
+        host: The running instrumentation.
+    """
+
+    def __init__(self, host: Host) -> None:
+        self.host = host
+        self.metrics_path = host.settings.metrics_path
+        self.quiet = frozenset(host.settings.access_log_exclude)
+        self._active = host.metrics.gauge("http.server.active_requests")
+        self._children: dict[tuple[str, str], Gauge] = {}
+
+    def start(
+        self, attributes: dict[str, Any], method: str, scheme: str, parent: Context | None
+    ) -> tuple[RecordedSpan, Gauge]:
+        """Start the server span of a request, and return it with its gauge of requests in flight.
+
+        Args:
+            attributes: Attributes of the span; method and scheme are added.
+            method: As the client gave it.
+            scheme: ``http`` or ``https``; others are not counted apart.
+            parent: The remote parent, or None.
+        """
+        name = method
+        if method not in METHODS:
+            method, name = "_OTHER", "HTTP"
+        if scheme not in _SCHEMES:
+            scheme = "http"
+        attributes["http.request.method"] = method
+        attributes["url.scheme"] = scheme
+        key = (method, scheme)
+        active = self._children.get(key)
+        if active is None:
+            active = self._children[key] = self._active.child(key)
+        span = self.host.recorder.start(name, SpanKind.SERVER, attributes, parent)
+        return span, active
+
+
+class Exchange:
+    """One request being served.
+
+    Args:
+        front: What it shares with others.
+        span: Its server span.
+        active: Counts it while it is served.
+        request_id: Its id.
+    """
+
+    __slots__ = (
+        "_active",
+        "_error",
+        "_front",
+        "_outside",
+        "_outside_id",
+        "complete",
+        "end_ns",
+        "finished",
+        "request_id",
+        "route",
+        "size",
+        "span",
+        "status",
+    )
+
+    def __init__(self, front: Front, span: RecordedSpan, active: Gauge, request_id: str) -> None:
+        self._front = front
+        self.span = span
+        self.request_id = request_id
+        self.route: str | None = None
+        """Template of the route, where the framework's integration has told it."""
+        self.status: int | None = None
+        self.size = 0
+        """Bytes of the body so far."""
+        self.complete = False
+        """The whole answer was handed to the server, or is about to be."""
+        self.finished = False
+        self.end_ns: int | None = None
+        self._error: BaseException | None = None
+        self._active = active
+        self._outside: Token[Context] | None = None
+        self._outside_id = ""
+        active.inc()
+
+    def enter(self) -> None:
+        """Make the span and the request id current."""
+        self._outside_id = context.request_id()
+        context.set_request_id(self.request_id)
+        self._outside = activate(self.span)
+
+    def leave(self) -> None:
+        """Make current what was so before."""
+        outside = self._outside
+        if outside is not None:
+            self._outside = None
+            deactivate(outside)
+            context.set_request_id(self._outside_id)
+
+    def failed(self, error: BaseException) -> None:
+        """Learn what the application raised, or what its framework made an answer of."""
+        self._error = error
+
+    def template(self) -> str:
+        """Return the template of the route, or "" if no route matched."""
+        return self.route or ""
+
+    def finish(self) -> None:
+        """Count the request, write its access event and end its span, once."""
+        if self.finished:
+            return
+        self.finished = True
+        try:
+            self._active.dec()
+            self._describe()
+            if self.span.attributes["url.path"] not in self._front.quiet:
+                self._log()
+            self.span.end(self.end_ns)
+        except Exception as error:  # noqa: BLE001 - never into the application
+            record_failure(HOOK, error)
+
+    def _describe(self) -> None:
+        span, status, error = self.span, self.status, self._error
+        attributes = span.attributes
+        if status is None and isinstance(error, Exception):
+            # The server answers 500 for an exception that nobody handled.
+            status = self.status = 500
+        if status is not None:
+            attributes["http.response.status_code"] = status
+            attributes["http.response.body.size"] = self.size
+        route = self.template()
+        if route:
+            attributes["http.route"] = route
+            span.name = f"{span.name} {route}"
+        if error is None and self.complete:
+            if status is not None and status >= 500:
+                attributes["error.type"] = str(status)
+                span.set_status(StatusCode.ERROR)
+            return
+        self._describe_failure(error)
+
+    def _describe_failure(self, error: BaseException | None) -> None:
+        span = self.span
+        if isinstance(error, Exception) and type(error).__name__ != "ClientDisconnect":
+            span.attributes["error.type"] = error_type(error)
+            span.fail(error)
+        elif error is not None and not isinstance(error, Exception):
+            # Cancelled while the answer was on its way: the client went, or the server stops.
+            span.attributes["error.type"] = "cancelled"
+        elif not self.complete:
+            missing = self.status is None and error is None
+            kind = "incomplete_response" if missing else "client_disconnect"
+            span.attributes["error.type"] = kind
+
+    def _log(self) -> None:
+        span = self.span
+        attributes = span.attributes
+        get = attributes.get
+        status = self.status
+        level = "error" if status is None else _LEVELS[min(status // 100, 5)]
+        fields = {
+            "http.request.method": attributes["http.request.method"],
+            "http.route": get("http.route"),
+            "url.path": attributes["url.path"],
+            "http.response.status_code": status,
+            "client.address": get("client.address"),
+            "error.type": get("error.type"),
+        }
+        # The last part may be sent from elsewhere: from a task, under a span of the application.
+        token = activate(span)
+        before = context.request_id()
+        if before == self.request_id:
+            self._front.host.event("http.request", level, fields)
+        else:
+            context.set_request_id(self.request_id)
+            self._front.host.event("http.request", level, fields)
+            context.set_request_id(before)
+        deactivate(token)
+
+
+def request_id(given: str | None) -> str:
+    """Return the caller's id if it is harmless, else a new one."""
+    if (
+        given is not None
+        and 0 < len(given) <= _REQUEST_ID_MAX
+        and _REQUEST_ID_CHARS.issuperset(given)
+    ):
+        return given
+    return f"{getrandbits(128):032x}"
+
+
+def masked_query(query: str) -> str:
+    """Return a query string as a span may show it."""
+    return redaction.query(query[:TEXT_MAX])
+
+
+def host_and_port(named: str, scheme: str) -> tuple[str, int | None]:
+    """Return name and port of a ``Host`` header."""
+    text = named[:TEXT_MAX]
+    name, _, port = text.rpartition(":")
+    if name and port.isdecimal() and len(port) < 6:
+        return name, int(port)
+    return text, _PORTS.get(scheme)
+
+
+def body_size(length: str | bytes | None) -> int | None:
+    """Return the number in a ``Content-Length``, or None if there is none."""
+    if length and len(length) <= _SIZE_DIGITS_MAX and length.isdigit():
+        return int(length)
+    return None
