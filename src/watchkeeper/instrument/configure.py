@@ -9,7 +9,7 @@ import sys
 import threading
 from collections.abc import Mapping, Sequence
 from os import PathLike
-from typing import Any, TextIO, TypedDict, Unpack
+from typing import Any, TextIO, Unpack
 
 from watchkeeper.clock import SystemClock
 from watchkeeper.errors import SettingError
@@ -17,7 +17,7 @@ from watchkeeper.instrument import host, integrations, provider
 from watchkeeper.instrument.guard import guard
 from watchkeeper.instrument.logs import LEVELS, adopt_structlog, route
 from watchkeeper.instrument.runtime import Runtime, build
-from watchkeeper.instrument.settings import TABLE, Settings, load
+from watchkeeper.instrument.settings import TABLE, ExportArguments, Settings, load
 
 __all__ = [
     "Arguments",
@@ -33,15 +33,13 @@ __all__ = [
 _LOGGER = logging.getLogger("watchkeeper")
 
 
-class Arguments(TypedDict, total=False):
+class Arguments(ExportArguments, total=False):
     """The settings as keyword arguments; `watchkeeper.instrument.settings` describes each."""
 
     service: str
     version: str
     environment: str
     enabled: bool
-    endpoint: str
-    headers: Mapping[str, str]
     resource: Mapping[str, str]
     sample_ratio: float
     log_level: str | int
@@ -53,19 +51,8 @@ class Arguments(TypedDict, total=False):
     metrics_path: str
     include_prometheus_client: bool
     capture_content: bool
-    spool_dir: str | PathLike[str]
     access_log_exclude: Sequence[str]
-    export_interval_s: float
-    export_timeout_s: float
     instrument: str | Sequence[str]
-    span_queue_items_max: int
-    log_queue_items_max: int
-    span_attributes_max: int
-    span_events_max: int
-    span_links_max: int
-    attribute_value_chars_max: int
-    batch_items_max: int
-    spool_bytes_max: int
     log_line_bytes_max: int
     metric_series_max: int
     content_chars_max: int

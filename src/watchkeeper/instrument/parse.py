@@ -17,9 +17,12 @@ __all__ = [
     "boolean",
     "endpoint",
     "genai_opt_in",
+    "exporters",
     "log_level",
+    "milliseconds",
     "names",
     "one_of",
+    "otlp_endpoint",
     "pairs",
     "path",
     "paths",
@@ -27,6 +30,8 @@ __all__ = [
     "positive",
     "prices",
     "ratio",
+    "signal_endpoint",
+    "signal_otlp_endpoint",
     "stream",
     "text",
 ]
@@ -87,6 +92,48 @@ def endpoint(given: object) -> str:
     if parts.scheme not in {"http", "https"} or not parts.hostname:
         raise ValueError("a URL such as http://127.0.0.1:4318, or an empty text")
     return url
+
+
+def otlp_endpoint(given: object) -> str:
+    """Accept what OpenTelemetry's variable may hold: a URL, or ``host:port`` for gRPC."""
+    target = text(given)
+    if re.fullmatch(r"[A-Za-z0-9_.-]+:\d{1,5}|\[[0-9a-fA-F:]+\]:\d{1,5}", target):
+        return target
+    return endpoint(given)
+
+
+def signal_endpoint(given: object) -> str:
+    """Accept an http(s) URL that is used as it is, or an empty text."""
+    url = text(given)
+    endpoint(url)
+    return url
+
+
+def signal_otlp_endpoint(given: object) -> str:
+    """Accept an http(s) URL that is used as it is, or ``host:port`` for gRPC."""
+    target = text(given)
+    otlp_endpoint(target)
+    return target
+
+
+def exporters(given: object) -> tuple[str, ...]:
+    """Accept ``otlp``, ``console`` or both, or ``none``; as a text or a sequence."""
+    items = given.split(",") if isinstance(given, str) else given
+    if isinstance(items, Sequence):
+        words = tuple(dict.fromkeys(str(item).strip().lower() for item in items))
+        if words == ("none",):
+            return ()
+        if words and set(words) <= {"otlp", "console"}:
+            return words
+    raise ValueError("otlp, console, otlp,console or none")
+
+
+def milliseconds(given: object) -> float:
+    """Accept a number of milliseconds above 0; return seconds."""
+    number = _number(given)
+    if number is None or not 0.0 < number < 1e12:
+        raise ValueError("a number of milliseconds above 0")
+    return number / 1_000.0
 
 
 def pairs(given: object) -> Mapping[str, str]:

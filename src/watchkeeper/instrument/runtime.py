@@ -17,6 +17,7 @@ from opentelemetry.util.types import AnyValue
 from watchkeeper.clock import Clock
 from watchkeeper.instrument import host as hosts
 from watchkeeper.instrument.derive import Derived
+from watchkeeper.instrument.exporting import exporters
 from watchkeeper.instrument.guard import guard
 from watchkeeper.instrument.logs import (
     LEVELS,
@@ -31,8 +32,8 @@ from watchkeeper.instrument.metrics.loop import LoopMonitor
 from watchkeeper.instrument.metrics.pipeline import register_pipeline_metrics
 from watchkeeper.instrument.metrics.process import register_process_metrics
 from watchkeeper.instrument.recorder import (
+    ConsoleSpans,
     Exporter,
-    HttpExporter,
     IdSource,
     RandomIds,
     Recorder,
@@ -155,7 +156,7 @@ def build(
     Args:
         settings: The settings in force.
         clock: Where time comes from.
-        exporter: Where telemetry goes; default OTLP/HTTP to the endpoint of the settings.
+        exporter: Where telemetry goes; default OTLP as the settings say.
         ids: Where trace and span ids come from; random ones if None.
     """
     recorder = _recorder(settings, clock, exporter, ids or RandomIds())
@@ -206,6 +207,8 @@ def build(
     )
     runtime.derived.bound_reject_reasons(settings.reject_reasons_max)
     recorder.add_end_hook(runtime.derived, "derive")
+    if settings.enabled and "console" in settings.traces_exporter:
+        recorder.add_end_hook(ConsoleSpans(settings.log_stream), "console")
     register_process_metrics(metrics, clock, _version())
     register_pipeline_metrics(metrics, recorder.stats)
     return runtime
@@ -244,18 +247,11 @@ def _ending() -> Callable[[], None] | None:
 def _recorder(
     settings: Settings, clock: Clock, exporter: Exporter | None, ids: IdSource
 ) -> Recorder:
-    if exporter is None and settings.enabled and settings.endpoint:
-        exporter = HttpExporter(
-            settings.endpoint,
-            clock=clock,
-            headers=settings.headers,
-            timeout_s=settings.export_timeout_s,
-        )
     return Recorder(
-        resource(settings),
+        lambda: resource(settings),
         clock=clock,
         ids=ids,
-        exporter=exporter,
+        exporter=exporters(settings, clock) if exporter is None else exporter,
         sampler_ratio=settings.sample_ratio,
         limits=RecorderLimits(
             span_queue_max=settings.span_queue_items_max,
@@ -263,8 +259,11 @@ def _recorder(
             attributes_max=settings.span_attributes_max,
             events_max=settings.span_events_max,
             links_max=settings.span_links_max,
+            event_attributes_max=settings.event_attributes_max,
+            link_attributes_max=settings.link_attributes_max,
             chars_max=settings.attribute_value_chars_max,
             batch_items_max=settings.batch_items_max,
+            batch_bytes_max=settings.batch_bytes_max,
             spool_bytes_max=settings.spool_bytes_max,
         ),
         spool_dir=spool_dir(settings),

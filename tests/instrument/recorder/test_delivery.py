@@ -113,7 +113,7 @@ def test_retry_after_is_honoured() -> None:
         assert ["a"] == names(collector)
 
 
-@pytest.mark.parametrize("status", [400, 401, 413])
+@pytest.mark.parametrize("status", [400, 401, 404, 501])
 def test_a_final_refusal_is_counted_and_not_retried(status: int) -> None:
     """The batch is lost with reason refused; the next one goes through."""
     with collecting() as collector, recording(collector.url) as recorder:
@@ -124,6 +124,23 @@ def test_a_final_refusal_is_counted_and_not_retried(status: int) -> None:
         assert recorder.flush(5.0)
         assert ["c"] == names(collector)
         assert ({"refused": 2}, 1) == (
+            recorder.stats().spans_dropped,
+            recorder.stats().spans_exported,
+        )
+
+
+def test_a_request_that_is_too_large_is_sent_in_parts() -> None:
+    """413 halves the batch until its parts are taken; an item that is too large alone is lost."""
+    with collecting() as collector, recording(collector.url) as recorder:
+        collector.script.extend(
+            [Answer(413), Answer(413), Answer(200), Answer(413), Answer(503), Answer(200)]
+        )
+        emit(recorder, "a", "b", "c", "d", "e")
+        log(recorder, "unharmed")
+        assert recorder.flush(5.0)
+        assert ["a", "c", "d", "e"] == sorted(names(collector))
+        assert ["unharmed"] == collector.log_bodies()
+        assert ({"refused": 1}, 4) == (
             recorder.stats().spans_dropped,
             recorder.stats().spans_exported,
         )

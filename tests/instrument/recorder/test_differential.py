@@ -39,7 +39,14 @@ RESOURCE: dict[str, AttributeValue] = {
     "process.pid": 42,
     "host.tags": ["a", "b"],
 }
-LIMITS = RecorderLimits(attributes_max=10, events_max=3, links_max=2, chars_max=200_000)
+LIMITS = RecorderLimits(
+    attributes_max=10,
+    event_attributes_max=10,
+    link_attributes_max=10,
+    events_max=3,
+    links_max=2,
+    chars_max=200_000,
+)
 
 
 class Printable:

@@ -14,7 +14,7 @@ from opentelemetry.util.types import AnyValue as Value
 
 from watchkeeper.instrument.recorder import LogRecord
 from watchkeeper.instrument.recorder.encode import BatchEncoder, LogEncoder
-from watchkeeper.instrument.recorder.http import rejected_items
+from watchkeeper.instrument.recorder.read import rejected_items
 from watchkeeper.instrument.recorder.wire import KeyValues, any_value, varint
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=200)
@@ -126,7 +126,10 @@ def test_requests_are_closed_by_count_and_by_size() -> None:
     by_count, _ = log_encoder(items_max=4).encode([record] * 10)
     assert [4, 4, 2] == [batch.items for batch in by_count]
     by_size, _ = log_encoder(bytes_max=2_500).encode([record] * 7)
-    assert [3, 3, 1] == [batch.items for batch in by_size]
+    assert [2, 2, 2, 1] == [batch.items for batch in by_size]
+    assert all(len(batch.body) <= 2_500 for batch in by_size)
+    alone, _ = log_encoder(bytes_max=500).encode([record] * 2)
+    assert [1, 1] == [batch.items for batch in alone]
     assert ([], 0) == log_encoder().encode([])
 
 

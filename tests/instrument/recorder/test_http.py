@@ -54,7 +54,7 @@ def test_urls_by_signal_and_uncompressed_bodies() -> None:
     ("status", "kind"),
     [
         (200, "delivered"), (202, "delivered"), (302, "refused"), (400, "refused"),
-        (401, "refused"), (403, "refused"), (404, "refused"), (408, "refused"), (413, "refused"),
+        (401, "refused"), (403, "refused"), (404, "refused"), (408, "refused"), (413, "too_large"),
         (429, "retry"), (500, "refused"), (501, "refused"), (502, "retry"), (503, "retry"),
         (504, "retry"),
     ],

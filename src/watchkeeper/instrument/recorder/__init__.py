@@ -1,5 +1,6 @@
 """Spans: the OpenTelemetry trace API in, OTLP bytes out."""
 
+from watchkeeper.instrument.recorder.console import ConsoleSpans
 from watchkeeper.instrument.recorder.current import (
     CurrentSpan,
     SilentSpan,
@@ -8,6 +9,7 @@ from watchkeeper.instrument.recorder.current import (
     silence,
 )
 from watchkeeper.instrument.recorder.exporters import Exporter, MemoryExporter, Outcome
+from watchkeeper.instrument.recorder.grpc import GrpcExporter
 from watchkeeper.instrument.recorder.http import HttpExporter
 from watchkeeper.instrument.recorder.ids import IdSource, RandomIds
 from watchkeeper.instrument.recorder.recorder import Recorder
@@ -28,9 +30,11 @@ from watchkeeper.instrument.recorder.span import (
 )
 
 __all__ = [
+    "ConsoleSpans",
     "CurrentSpan",
     "EndHook",
     "Exporter",
+    "GrpcExporter",
     "HttpExporter",
     "IdSource",
     "LogRecord",

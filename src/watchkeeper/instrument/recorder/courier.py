@@ -10,6 +10,7 @@ from typing import Protocol
 from watchkeeper.clock import Clock
 from watchkeeper.instrument.guard import log_once, record_failure
 from watchkeeper.instrument.recorder.exporters import Exporter, Outcome
+from watchkeeper.instrument.recorder.read import halves
 from watchkeeper.instrument.recorder.records import Batch, Signal
 from watchkeeper.instrument.recorder.spool import Spool, Spooled
 
@@ -203,6 +204,8 @@ class Courier:
             self._postpone(outcome)
             return False
         self._recovered()
+        if outcome.kind == "too_large" and self._send_halves(batch):
+            return True
         if outcome.kind == "delivered":
             rejected = min(outcome.rejected, batch.items)
             self.exported[batch.signal] += batch.items - rejected
@@ -218,6 +221,16 @@ class Courier:
                 batch.signal,
                 outcome.detail,
             )
+        return True
+
+    def _send_halves(self, batch: Batch) -> bool:
+        """Send a batch in two parts; return False if it has no two parts."""
+        parts = halves(batch)
+        if parts is None:
+            return False
+        for part in parts:
+            if self.wait_s > 0.0 or not self._send(part):
+                self.keep(part)
         return True
 
     def _postpone(self, outcome: Outcome) -> None:

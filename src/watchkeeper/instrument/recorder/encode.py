@@ -27,6 +27,8 @@ _MASK64 = 0xFFFF_FFFF_FFFF_FFFF
 _HAS_IS_REMOTE = 0x100
 _IS_REMOTE = 0x200
 _HEADS_MAX = 2_048
+_LENGTHS = 12
+"""Bytes of two tags and their lengths around a message, at most."""
 
 _ids = struct.Struct(">2sQQ2sQ").pack
 _times = struct.Struct("<BQBQ").pack
@@ -210,7 +212,7 @@ class BatchEncoder(Generic[T]):
         resource: Attributes of the resource.
         schema_url: Schema of the resource's attributes, or "".
         items_max: Items in one request.
-        bytes_max: Encoded size at which a request is closed; one item may still exceed it.
+        bytes_max: Encoded size of a request; only an item that is larger by itself exceeds it.
     """
 
     def __init__(
@@ -229,11 +231,13 @@ class BatchEncoder(Generic[T]):
         self._resource_schema = field(b"\x1a", text(schema_url)) if schema_url else b""
         self._items_max = items_max
         self._bytes_max = bytes_max
+        self._overhead = len(self._resource) + len(self._resource_schema) + _LENGTHS
 
     def encode(self, items: Iterable[T]) -> tuple[list[Batch], int]:
         """Return the requests, and how many items could not be encoded."""
         batches: list[Batch] = []
-        failed = count = size = 0
+        failed = count = 0
+        size = self._overhead
         groups: dict[int, tuple[Scope, list[bytes]]] = {}
         for item in items:
             try:
@@ -250,16 +254,20 @@ class BatchEncoder(Generic[T]):
                     error,
                 )
                 continue
+            if count and size + len(encoded) > self._bytes_max:
+                batches.append(self._close(groups.values(), count))
+                groups, count, size = {}, 0, self._overhead
             group = groups.get(id(scope))
             if group is None:
                 # The group keeps the scope alive, so its id stays its own.
                 group = groups[id(scope)] = (scope, [])
+                size += sum(map(len, self._scope(scope))) + _LENGTHS
             group[1].append(encoded)
             count += 1
             size += len(encoded)
-            if count >= self._items_max or size >= self._bytes_max:
+            if count >= self._items_max:
                 batches.append(self._close(groups.values(), count))
-                groups, count, size = {}, 0, 0
+                groups, count, size = {}, 0, self._overhead
         if count:
             batches.append(self._close(groups.values(), count))
         return batches, failed

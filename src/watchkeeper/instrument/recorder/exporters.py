@@ -13,8 +13,9 @@ __all__ = ["Exporter", "MemoryExporter", "Outcome"]
 class Outcome(NamedTuple):
     """How one attempt to export one batch ended."""
 
-    kind: Literal["delivered", "refused", "retry"]
-    """``refused``: the endpoint's answer forbids a retry. ``retry``: the same bytes may go again."""
+    kind: Literal["delivered", "refused", "retry", "too_large"]
+    """``refused``: the endpoint's answer forbids a retry. ``retry``: the same bytes may go again.
+    ``too_large``: the endpoint takes fewer items at once."""
     rejected: int = 0
     """Items that the endpoint left out of a delivered batch (partial success)."""
     retry_after_s: float | None = None

@@ -22,12 +22,14 @@ from urllib.parse import SplitResult, urlsplit
 from watchkeeper.clock import Clock
 from watchkeeper.errors import SettingError
 from watchkeeper.instrument.recorder.exporters import Outcome
+from watchkeeper.instrument.recorder.read import rejected_items
 from watchkeeper.instrument.recorder.records import Signal
 from watchkeeper.vocabulary.limits import limit
 
-__all__ = ["HttpExporter"]
+__all__ = ["HttpExporter", "user_agent"]
 
 _RETRYABLE = frozenset({429, 502, 503, 504})
+_TOO_LARGE = 413
 _CHUNK = 65_536
 _SECOND_NS = 1_000_000_000
 
@@ -72,7 +74,7 @@ class HttpExporter:
         self._compress = compress
         self._tls = tls
         self._headers = {
-            "User-Agent": _user_agent(),
+            "User-Agent": user_agent(),
             **(headers or {}),
             "Content-Type": "application/x-protobuf",
         }
@@ -168,6 +170,8 @@ class HttpExporter:
             rejected = rejected_items(answer) if kind == "application/x-protobuf" else 0
             return Outcome("delivered", rejected=rejected)
         detail = f"HTTP {status} {response.reason}"
+        if status == _TOO_LARGE:
+            return Outcome("too_large", detail=detail)
         if status in _RETRYABLE:
             wait_s = self._retry_after(response.headers.get("Retry-After"))
             return Outcome("retry", retry_after_s=wait_s, detail=detail)
@@ -203,54 +207,6 @@ class HttpExporter:
             connection.close()
 
 
-def rejected_items(body: bytes) -> int:
-    """Return the rejected count of an ``Export…ServiceResponse``; 0 if it cannot be read.
-
-    Fields: ``partial_success`` is 1, in it the rejected count is 1 (a varint).
-    """
-    try:
-        content = dict(_fields(body)).get(1, b"")
-        count = dict(_fields(content)).get(1, 0) if isinstance(content, bytes) else 0
-    except (IndexError, ValueError):
-        return 0
-    return count if isinstance(count, int) and count < 1 << 63 else 0
-
-
-def _fields(body: bytes) -> list[tuple[int, int | bytes]]:
-    found: list[tuple[int, int | bytes]] = []
-    at = 0
-    while at < len(body):
-        tag, at = _read_varint(body, at)
-        number, kind = tag >> 3, tag & 7
-        if kind == 0:
-            value, at = _read_varint(body, at)
-            found.append((number, value))
-        elif kind == 2:
-            size, at = _read_varint(body, at)
-            if at + size > len(body):
-                raise ValueError("the field is longer than the message")
-            found.append((number, body[at : at + size]))
-            at += size
-        elif kind in (1, 5):
-            at += 8 if kind == 1 else 4
-        else:
-            raise ValueError("the wire type is unknown")
-    return found
-
-
-def _read_varint(body: bytes, at: int) -> tuple[int, int]:
-    value = shift = 0
-    while True:
-        byte = body[at]
-        at += 1
-        value |= (byte & 0x7F) << shift
-        if byte < 0x80:
-            return value, at
-        shift += 7
-        if shift > 63:
-            raise ValueError("the number is too long")
-
-
 def _parse(url: str) -> SplitResult:
     refusal = SettingError.explain(
         "the endpoint is not usable",
@@ -272,7 +228,8 @@ def _port(url: SplitResult) -> int:
     return url.port or (443 if url.scheme == "https" else 80)
 
 
-def _user_agent() -> str:
+def user_agent() -> str:
+    """Return how the exporters name themselves, as the specification of exporters asks."""
     try:
         ours = version("watchkeeper")
     except PackageNotFoundError:

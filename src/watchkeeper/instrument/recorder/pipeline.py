@@ -6,7 +6,7 @@ import logging
 import sys
 import threading
 from collections import Counter, deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -44,7 +44,7 @@ class _Flush:
 
 
 class Pipeline:
-    """Queues, worker and courier of one process; a forked child gets a new one.
+    """Queues, worker and couriers of one process; a forked child gets a new one.
 
     The worker starts with the first item. It is a daemon thread, so it never keeps the interpreter
     alive; `shutdown`, which the recorder registers for the interpreter's exit, lets it finish.
@@ -54,7 +54,8 @@ class Pipeline:
     calls, so a span that ends in a signal handler or a finaliser cannot deadlock.
 
     Args:
-        courier: Delivers the batches.
+        couriers: Delivers the batches of each signal; what has none is not to be queued. Signals
+            with one endpoint share a courier; an endpoint that is down holds up its own only.
         spans: Encoder for spans.
         logs: Encoder for log records.
         limits: Bounds of the queues.
@@ -65,7 +66,7 @@ class Pipeline:
 
     def __init__(
         self,
-        courier: Courier,
+        couriers: Mapping[Signal, Courier],
         spans: BatchEncoder[RecordedSpan],
         logs: BatchEncoder[LogRecord],
         *,
@@ -74,7 +75,8 @@ class Pipeline:
         clock: Clock,
         on_start: Callable[[], None],
     ) -> None:
-        self.courier = courier
+        self._courier_of = couriers
+        self.couriers = tuple(dict.fromkeys(couriers.values()))
         self._span_encoder = spans
         self._log_encoder = logs
         self.limits = limits
@@ -150,9 +152,10 @@ class Pipeline:
             left_s = (deadline_ns - self._clock.monotonic_ns()) / _SECOND_NS
             if self._flush_once(left_s):
                 return True
-            wait_s = self.courier.wait_s
+            asking = [courier.wait_s for courier in self.couriers if courier.reachable]
+            wait_s = min((wait_s for wait_s in asking if wait_s > 0.0), default=0.0)
             left_s = (deadline_ns - self._clock.monotonic_ns()) / _SECOND_NS
-            if not self.courier.reachable or not 0.0 < wait_s < left_s:
+            if not 0.0 < wait_s < left_s:
                 return False
             threading.Event().wait(wait_s)
 
@@ -167,7 +170,7 @@ class Pipeline:
         deadline_ns = self._clock.monotonic_ns() + int(timeout_s * _SECOND_NS)
         if self._worker is None and (self.spans or self.logs):
             self._drain_here()
-        elif self.courier.spool is None:
+        elif any(courier.spool is None for courier in self.couriers):
             self.flush(timeout_s)
         else:
             # What the endpoint does not take at once is safe on disk.
@@ -180,13 +183,13 @@ class Pipeline:
             worker.join(max(left_s, 0.05))
         self._result = self._put_away_rest()
         if worker is None:
-            self.courier.close()
+            self._close()
         return self._result
 
     def _flush_once(self, timeout_s: float) -> bool:
         worker = self._worker
         if worker is None:
-            return not (self.spans or self.logs or self.courier.waiting)
+            return not (self.spans or self.logs or self._waiting())
         if threading.get_ident() == worker.ident or not worker.is_alive():
             return False
         flush = _Flush()
@@ -194,6 +197,13 @@ class Pipeline:
         self._nudge()
         flush.done.wait(timeout_s)
         return flush.delivered
+
+    def _waiting(self) -> bool:
+        return any(courier.waiting for courier in self.couriers)
+
+    def _close(self) -> None:
+        for courier in self.couriers:
+            courier.close()
 
     def _nudge(self) -> None:
         try:
@@ -226,14 +236,15 @@ class Pipeline:
                 self._work()
             except Exception as error:  # noqa: BLE001 - the worker must outlive its errors
                 record_failure("recorder.worker", error)
-        self.courier.close()
+        self._close()
 
     def _work(self) -> None:
         flushes = [self._flushes.popleft() for _ in range(len(self._flushes))]
         delivered = False
         try:
             if flushes:
-                self.courier.hurry()
+                for courier in self.couriers:
+                    courier.hurry()
             with self._round:
                 delivered = self._deliver()
         finally:
@@ -245,12 +256,13 @@ class Pipeline:
         """Encode what is queued, send what can be sent; return whether nothing is left."""
         self._adopt()
         self._send_queued()
-        while self.courier.waiting and self.courier.step():
-            if len(self.spans) + len(self.logs) >= self.limits.batch_items_max:
-                self._send_queued()
-            if self._stopping:
-                break
-        return not self.courier.waiting
+        for courier in self.couriers:
+            while courier.waiting and courier.step():
+                if len(self.spans) + len(self.logs) >= self.limits.batch_items_max:
+                    self._send_queued()
+                if self._stopping:
+                    break
+        return not self._waiting()
 
     def _send_queued(self) -> None:
         """Encode and send what was queued at the time of the call."""
@@ -259,7 +271,8 @@ class Pipeline:
             spans -= self._encode_some("traces", self.spans, self._span_encoder, spans)
             logs -= self._encode_some("logs", self.logs, self._log_encoder, logs)
             while self._encoded:
-                self.courier.take(self._encoded.popleft())
+                batch = self._encoded.popleft()
+                self._courier_of[batch.signal].take(batch)
 
     def _encode_some(
         self, signal: Signal, queue: deque[T], encoder: BatchEncoder[T], most: int
@@ -274,20 +287,22 @@ class Pipeline:
 
     def _adopt(self) -> None:
         now_ns = self._clock.monotonic_ns()
-        spool = self.courier.spool
-        if spool is None or now_ns < self._adopt_at_ns:
+        if now_ns < self._adopt_at_ns:
             return
         self._adopt_at_ns = now_ns + _ADOPT_EVERY_NS
-        try:
-            spool.adopt()
-        except OSError as error:
-            log_once(
-                ("adopt", type(error), error.errno),
-                logging.WARNING,
-                "watchkeeper: the spool directory cannot be used: %s. Telemetry waits in memory "
-                "when its endpoint is down. Check its path and permissions.",
-                error,
-            )
+        for courier in self.couriers:
+            if courier.spool is None:
+                continue
+            try:
+                courier.spool.adopt()
+            except OSError as error:
+                log_once(
+                    ("adopt", type(error), error.errno),
+                    logging.WARNING,
+                    "watchkeeper: the spool directory cannot be used: %s. Telemetry waits in "
+                    "memory when its endpoint is down. Check its path and permissions.",
+                    error,
+                )
 
     # the end
 
@@ -307,21 +322,23 @@ class Pipeline:
         # A worker that hangs in an attempt holds the round. It touches nothing but its own batch
         # until the attempt ends, and then sees that it has to stop.
         held = self._round.acquire(timeout=0.05)
-        courier = self.courier
         try:
-            nothing = not (self.spans or self.logs or courier.waiting)
+            nothing = not (self.spans or self.logs or self._waiting())
             while self.spans or self.logs:
                 self._encode_some("traces", self.spans, self._span_encoder, len(self.spans))
                 self._encode_some("logs", self.logs, self._log_encoder, len(self.logs))
-            if courier.in_flight is not None:
-                self._encoded.appendleft(courier.in_flight)
-                courier.in_flight = None
+            for courier in self.couriers:
+                if courier.in_flight is not None:
+                    self._encoded.appendleft(courier.in_flight)
+                    courier.in_flight = None
             nothing = nothing and not self._encoded
             while self._encoded:
-                courier.put_away(self._encoded.popleft(), "shutdown")
-            courier.give_up("shutdown")
-            if courier.spool is not None and held:
-                courier.spool.close()
+                batch = self._encoded.popleft()
+                self._courier_of[batch.signal].put_away(batch, "shutdown")
+            for courier in self.couriers:
+                courier.give_up("shutdown")
+                if courier.spool is not None and held:
+                    courier.spool.close()
         finally:
             if held:
                 self._round.release()

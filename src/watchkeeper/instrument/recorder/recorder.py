@@ -68,10 +68,12 @@ class Recorder:
     interpreter's exit everything is delivered within *exit_timeout_s*, or spooled.
 
     Args:
-        resource: What this process is: ``service.name`` and other resource attributes.
+        resource: What this process is: ``service.name`` and other resource attributes; or a
+            function that returns them, called anew in a forked child.
         clock: Where time comes from.
         ids: Where ids come from.
-        exporter: Delivers batches; None records for hooks only.
+        exporter: Delivers batches, or one exporter by signal, of which a signal without one is
+            not exported; None records for hooks only.
         sampler_ratio: Share of root spans to export, 0.0 to 1.0; ignored if *sampler* is given.
         sampler: Decides at the start of spans; default `ParentRatioSampler`.
         tail: Decides at the end of spans instead of the sampled flag alone.
@@ -87,11 +89,11 @@ class Recorder:
 
     def __init__(  # noqa: PLR0913 - every part is an argument
         self,
-        resource: Mapping[str, AnyValue],
+        resource: Mapping[str, AnyValue] | Callable[[], Mapping[str, AnyValue]],
         *,
         clock: Clock,
         ids: IdSource,
-        exporter: Exporter | None,
+        exporter: Exporter | Mapping[Signal, Exporter] | None,
         sampler_ratio: float = 1.0,
         sampler: Sampler | None = None,
         tail: Tail | None = None,
@@ -102,15 +104,17 @@ class Recorder:
         jitter: Callable[[], float] = random.random,
     ) -> None:
         self.limits = limits or RecorderLimits()
-        self._resource, _ = clean_attributes(resource, 1 << 30, self.limits.chars_max)
+        self._describe = resource if callable(resource) else lambda: resource
+        self._resource: Mapping[str, AnyValue] = {}
         self._clock = clock
         self._now = clock.now_ns
         self._ids = ids
         self._span_id = ids.span_id
-        self._exporter = exporter
+        self._exporters = _by_signal(exporter)
         self._sampler = sampler or ParentRatioSampler(sampler_ratio)
         self._tail = tail
         self._spool_dir = spool_dir
+        self._exports_logs = "logs" in self._exporters
         self._interval_s = interval_s
         self._exit_timeout_s = exit_timeout_s
         self._jitter = jitter
@@ -198,7 +202,7 @@ class Recorder:
 
     def emit_log(self, record: LogRecord) -> None:
         """Queue a log record for export."""
-        if self._pipeline is not None:
+        if self._pipeline is not None and self._exports_logs:
             self._pipeline.add_log(record)
 
     def add_end_hook(self, hook: EndHook, name: str = "span_end") -> None:
@@ -239,27 +243,30 @@ class Recorder:
         if pipeline is None:
             sampled = {"sampled": lane.sampled_out} if lane.sampled_out else {}
             return RecorderStats(lane.started, lane.ended, spans_dropped=sampled)
-        courier = pipeline.courier
+        couriers = pipeline.couriers
         spans = self._drops(pipeline, "traces")
         if lane.sampled_out:
             spans["sampled"] = lane.sampled_out
         return RecorderStats(
             spans_started=lane.started,
             spans_ended=lane.ended,
-            spans_exported=courier.exported["traces"],
+            spans_exported=sum(courier.exported["traces"] for courier in couriers),
             spans_dropped=spans,
             logs_created=pipeline.logs_created,
-            logs_exported=courier.exported["logs"],
+            logs_exported=sum(courier.exported["logs"] for courier in couriers),
             logs_dropped=self._drops(pipeline, "logs"),
             span_queue=len(pipeline.spans),
             log_queue=len(pipeline.logs),
-            spool_bytes=0 if courier.spool is None else courier.spool.size,
-            backlog_bytes=courier.backlog_bytes,
+            spool_bytes=sum(c.spool.size for c in couriers if c.spool is not None),
+            backlog_bytes=sum(courier.backlog_bytes for courier in couriers),
         )
 
     @staticmethod
     def _drops(pipeline: Pipeline, signal: Signal) -> dict[str, int]:
-        drops = dict(pipeline.courier.drops(signal))
+        drops: dict[str, int] = {}
+        for courier in pipeline.couriers:
+            for reason, count in courier.drops(signal).items():
+                drops[reason] = drops.get(reason, 0) + count
         for (kind, reason), count in list(pipeline.dropped.items()):
             if kind == signal:
                 drops[reason] = drops.get(reason, 0) + count
@@ -269,9 +276,10 @@ class Recorder:
 
     def _begin(self) -> None:
         """Set up queues and worker for the process that this is."""
-        if self._exporter is not None:
-            self._pipeline = self._new_pipeline(self._exporter)
-        self._lane = self._new_lane(self._pipeline)
+        self._resource, _ = clean_attributes(self._describe(), 1 << 30, self.limits.chars_max)
+        if self._exporters:
+            self._pipeline = self._new_pipeline()
+        self._lane = self._new_lane(self._pipeline if "traces" in self._exporters else None)
         self._lane.hooks = self._hooks
         self._lane.tail = self._tail
 
@@ -281,31 +289,20 @@ class Recorder:
             now=self._now,
             spans=_Nowhere() if pipeline is None else pipeline.spans,
             crowded=_forget if pipeline is None else pipeline.add_span,
-            limits=(limits.attributes_max, limits.events_max, limits.links_max, limits.chars_max),
+            limits=limits,
         )
         if pipeline is None:
             lane.wake_at = 1
         return lane
 
-    def _new_pipeline(self, exporter: Exporter) -> Pipeline:
+    def _new_pipeline(self) -> Pipeline:
         limits = self.limits
-        courier = Courier(
-            exporter,
-            None,
-            clock=self._clock,
-            backoff=exponential(self._jitter),
-            backlog_bytes_max=limits.backlog_bytes_max,
-        )
-        if self._spool_dir is not None:
-            courier.spool = Spool(
-                self._spool_dir,
-                str(self._resource.get("service.name") or "unknown_service"),
-                bytes_max=limits.spool_bytes_max,
-                now_ns=self._clock.now_ns,
-                on_drop=courier.on_drop,
-            )
+        distinct = tuple(dict.fromkeys(self._exporters.values()))
+        couriers: dict[Exporter, Courier] = {}
+        for exporter in distinct:
+            couriers[exporter] = self._new_courier(exporter, len(distinct))
         return Pipeline(
-            courier,
+            {signal: couriers[exporter] for signal, exporter in self._exporters.items()},
             self._batch_encoder(TraceEncoder()),
             self._batch_encoder(LogEncoder()),
             limits=QueueLimits(limits.span_queue_max, limits.log_queue_max, limits.batch_items_max),
@@ -313,6 +310,30 @@ class Recorder:
             clock=self._clock,
             on_start=self._on_start,
         )
+
+    def _new_courier(self, exporter: Exporter, of: int) -> Courier:
+        limits = self.limits
+        courier = Courier(
+            exporter,
+            None,
+            clock=self._clock,
+            backoff=exponential(self._jitter),
+            backlog_bytes_max=limits.backlog_bytes_max // of,
+        )
+        if self._spool_dir is not None:
+            service = str(self._resource.get("service.name") or "unknown_service")
+            if of > 1:
+                # Two endpoints, two spools: each is drained when its own endpoint is back.
+                signals = [name for name, other in self._exporters.items() if other is exporter]
+                service = f"{service} {signals[0]}"
+            courier.spool = Spool(
+                self._spool_dir,
+                service,
+                bytes_max=limits.spool_bytes_max // of,
+                now_ns=self._clock.now_ns,
+                on_drop=courier.on_drop,
+            )
+        return courier
 
     def _batch_encoder(self, encoder: ItemEncoder[T]) -> BatchEncoder[T]:
         return BatchEncoder(
@@ -349,13 +370,23 @@ class Recorder:
         self._ids.after_fork()
         if self._tail is not None:
             self._tail.after_fork()
-        if pipeline is not None and pipeline.courier.spool is not None:
-            pipeline.courier.spool.release()
-        if self._exporter is not None:
-            self._exporter.after_fork()
+        if pipeline is not None:
+            for courier in pipeline.couriers:
+                if courier.spool is not None:
+                    courier.spool.release()
+        for exporter in dict.fromkeys(self._exporters.values()):
+            exporter.after_fork()
         self._at_exit_set = False
         atexit.unregister(self._at_exit)
         self._begin()
+
+
+def _by_signal(exporter: Exporter | Mapping[Signal, Exporter] | None) -> dict[Signal, Exporter]:
+    if exporter is None:
+        return {}
+    if isinstance(exporter, Mapping):
+        return dict(exporter)
+    return {"traces": exporter, "logs": exporter}
 
 
 def _forget(span: RecordedSpan) -> None:

@@ -54,7 +54,8 @@ class RecorderLimits:
     span_queue_max: int = limit("span_queue_items_max")
     log_queue_max: int = limit("log_queue_items_max")
     attributes_max: int = limit("span_attributes_max")
-    """Attributes of a span, of one of its events, of one of its links."""
+    event_attributes_max: int = limit("event_attributes_max")
+    link_attributes_max: int = limit("link_attributes_max")
     events_max: int = limit("span_events_max")
     links_max: int = limit("span_links_max")
     chars_max: int = limit("attribute_value_chars_max")

@@ -25,10 +25,12 @@ from watchkeeper.instrument.recorder.clean import (
     plain_key,
     safe_text,
 )
+from watchkeeper.instrument.recorder.records import RecorderLimits
 
 __all__ = ["EndHook", "Lane", "RecordedSpan", "Scope", "SpanEvent", "SpanLink", "SpanQueue", "Tail"]
 
 SAMPLED = 0x01
+
 _FLAGS = tuple(TraceFlags(bits) for bits in range(4))
 _OPEN = -1
 
@@ -97,8 +99,10 @@ class Lane:
         "chars_max",
         "crowded",
         "ended",
+        "event_attributes_max",
         "events_max",
         "hooks",
+        "link_attributes_max",
         "links_max",
         "now",
         "sampled_out",
@@ -114,7 +118,7 @@ class Lane:
         now: Callable[[], int],
         spans: SpanQueue,
         crowded: Callable[[RecordedSpan], None],
-        limits: tuple[int, int, int, int],
+        limits: RecorderLimits,
     ) -> None:
         self.now = now
         self.spans = spans
@@ -123,7 +127,12 @@ class Lane:
         self.wake_at = 0
         self.hooks: tuple[tuple[str, EndHook], ...] = ()
         self.tail: Tail | None = None
-        self.attributes_max, self.events_max, self.links_max, self.chars_max = limits
+        self.attributes_max = limits.attributes_max
+        self.event_attributes_max = limits.event_attributes_max
+        self.link_attributes_max = limits.link_attributes_max
+        self.events_max = limits.events_max
+        self.links_max = limits.links_max
+        self.chars_max = limits.chars_max
         self.started = 0
         self.ended = 0
         self.sampled_out = 0
@@ -330,7 +339,7 @@ class RecordedSpan(Span):
         if len(self.events) >= lane.events_max:
             self.dropped_events += 1
             return
-        cleaned, dropped = _cleaned(attributes, lane)
+        cleaned, dropped = _cleaned(attributes, lane.event_attributes_max, lane.chars_max)
         time_ns = lane.now() if timestamp is None else timestamp
         self.events.append(SpanEvent(name, time_ns, cleaned, dropped))
 
@@ -346,7 +355,8 @@ class RecordedSpan(Span):
         if len(self.links) >= lane.links_max:
             self.dropped_links += 1
             return
-        self.links.append(SpanLink(context, *_cleaned(attributes, lane)))
+        cleaned, dropped = _cleaned(attributes, lane.link_attributes_max, lane.chars_max)
+        self.links.append(SpanLink(context, cleaned, dropped))
 
     def update_name(self, name: str) -> None:
         """Replace the name."""
@@ -452,10 +462,12 @@ class RecordedSpan(Span):
         return len(self.attributes) < self.lane.attributes_max
 
 
-def _cleaned(attributes: Attributes, lane: Lane) -> tuple[Mapping[str, AttributeValue], int]:
+def _cleaned(
+    attributes: Attributes, count_max: int, chars_max: int
+) -> tuple[Mapping[str, AttributeValue], int]:
     if not attributes:
         return {}, 0
-    return clean_attributes(attributes, lane.attributes_max, lane.chars_max)
+    return clean_attributes(attributes, count_max, chars_max)
 
 
 def _traceback(error: BaseException) -> str:

@@ -9,8 +9,9 @@ A new setting is one row in `watchkeeper.instrument.settings.table` (those of th
 ``export``) and one keyword in `watchkeeper.instrument.configure.Arguments`.
 """
 
+from watchkeeper.instrument.settings.export import ExportArguments
 from watchkeeper.instrument.settings.loader import load
 from watchkeeper.instrument.settings.row import Setting
 from watchkeeper.instrument.settings.table import TABLE, Settings
 
-__all__ = ["TABLE", "Setting", "Settings", "load"]
+__all__ = ["TABLE", "ExportArguments", "Setting", "Settings", "load"]

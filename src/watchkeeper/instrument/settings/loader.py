@@ -11,6 +11,7 @@ from types import MappingProxyType
 from typing import Any
 
 from watchkeeper.errors import SettingError, WatchkeeperError
+from watchkeeper.instrument.settings.foreign import remarks
 from watchkeeper.instrument.settings.row import Setting
 from watchkeeper.instrument.settings.table import TABLE, Settings
 
@@ -66,6 +67,7 @@ def load(arguments: Mapping[str, object], environ: Mapping[str, str] | None = No
             origins[name] = "default"
     _fall_back(values, origins, env)
     ignored += _mistyped(env)
+    ignored += remarks(values, origins, env)
     return Settings(
         **values, origins=MappingProxyType(origins), ignored=tuple(ignored), home=_home(env)
     )
@@ -108,7 +110,7 @@ def _from_env(
         if not variable.startswith("OTEL_"):
             return _parsed(name, row, given, variable), variable
         try:
-            return row.parse(given), variable
+            return row.env_parse.get(variable, row.parse)(given), variable
         except ValueError as error:
             ignored.append(f"{variable} is ignored: accepted is {error}")
     return None

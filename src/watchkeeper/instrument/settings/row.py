@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
 
 from watchkeeper.instrument import parse
@@ -22,12 +23,18 @@ class Setting:
     with the accepted form as its message."""
     env: tuple[str, ...] = ()
     """Environment variables, the first set one wins."""
+    env_parse: Mapping[str, Callable[[object], Any]] = field(default_factory=dict)
+    """Parsers of the variables that are written differently, in milliseconds for example."""
     secret: bool = False
     """The value must never be shown."""
 
 
 def row(
-    default: object, brief: str, parser: Callable[[object], Any], *env: str, secret: bool = False
+    default: object,
+    brief: str,
+    parser: Callable[[object], Any],
+    *env: str | tuple[str, Callable[[object], Any]],
+    secret: bool = False,
 ) -> Any:
     """Return the dataclass field of one setting.
 
@@ -35,10 +42,12 @@ def row(
         default: Its default.
         brief: What it is, one sentence.
         parser: See `Setting.parse`.
-        env: See `Setting.env`.
+        env: See `Setting.env`; a pair brings the variable's own parser.
         secret: See `Setting.secret`.
     """
-    metadata = {"setting": Setting(brief, parser, env, secret)}
+    pairs = [(item, parser) if isinstance(item, str) else item for item in env]
+    names = tuple(name for name, _ in pairs)
+    metadata = {"setting": Setting(brief, parser, names, MappingProxyType(dict(pairs)), secret)}
     if isinstance(default, Mapping):
         return field(default_factory=lambda: default, repr=not secret, metadata=metadata)
     return field(default=default, repr=not secret, metadata=metadata)
