@@ -5,16 +5,17 @@ from __future__ import annotations
 import socket
 import ssl
 import threading
-from datetime import UTC, datetime, timedelta
-from ipaddress import ip_address
 from pathlib import Path
 
 import pytest
+from tests.instrument.recorder.certificates import Authority
 from tests.instrument.recorder.collector import Answer, TickingClock, collecting
 
 from watchkeeper.clock import SystemClock
 from watchkeeper.errors import SettingError
+from watchkeeper.instrument.exporting import exporters
 from watchkeeper.instrument.recorder import HttpExporter, Outcome
+from watchkeeper.instrument.settings import load
 
 
 def exporter_for(url: str, **more: object) -> HttpExporter:
@@ -178,52 +179,40 @@ def test_a_server_that_closed_a_kept_connection_is_tried_afresh() -> None:
         assert 1 == len(again.requests)
 
 
-def self_signed(directory: Path) -> Path:
-    """Write a key and a certificate for 127.0.0.1, valid for a day, into one file."""
-    x509 = pytest.importorskip("cryptography.x509")
-    from cryptography.hazmat.primitives import hashes, serialization
-    from cryptography.hazmat.primitives.asymmetric import ec
-
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "127.0.0.1")])
-    now = datetime.now(UTC)
-    address = x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))])
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(1)
-        .not_valid_before(now - timedelta(days=1))
-        .not_valid_after(now + timedelta(days=1))
-        .add_extension(address, critical=False)
-        .sign(key, hashes.SHA256())
-    )
-    path = directory / "both.pem"
-    path.write_bytes(
-        key.private_bytes(
-            serialization.Encoding.PEM,
-            serialization.PrivateFormat.PKCS8,
-            serialization.NoEncryption(),
-        )
-        + certificate.public_bytes(serialization.Encoding.PEM)
-    )
-    return path
-
-
 def test_https_verifies_the_certificate(tmp_path: Path) -> None:
     """A trusted certificate is accepted; an unknown one leaves the batch undelivered."""
-    path = self_signed(tmp_path)
+    authority = Authority(tmp_path)
     server_side = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    server_side.load_cert_chain(path)
+    server_side.load_cert_chain(authority.server_chain, authority.server_key)
     with collecting(tls=server_side) as collector:
-        trusting = exporter_for(collector.url, tls=ssl.create_default_context(cafile=str(path)))
+        trusting = exporter_for(
+            collector.url, tls=ssl.create_default_context(cafile=str(authority.root))
+        )
         assert "delivered" == trusting.export("traces", b"secret", 1).kind
         trusting.close()
         outcome = exporter_for(collector.url).export("traces", b"not sent", 1)
     assert ("retry", False) == (outcome.kind, outcome.reachable)
     assert "certificate" in outcome.detail
     assert [b"secret"] == [request.body for request in collector.requests]
+
+
+def test_https_shows_the_clients_certificate(tmp_path: Path) -> None:
+    """The paths of the settings make a connection that the server accepts; without, it does not."""
+    authority = Authority(tmp_path)
+    server_side = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    server_side.load_cert_chain(authority.server_chain, authority.server_key)
+    server_side.load_verify_locations(authority.root)
+    server_side.verify_mode = ssl.CERT_REQUIRED
+    with collecting(tls=server_side) as collector:
+        given: dict[str, object] = {"endpoint": collector.url, "certificate": authority.root}
+        shown = {"client_certificate": authority.client_chain, "client_key": authority.client_key}
+        known = exporters(load({**given, **shown}, {}), SystemClock())["traces"]
+        assert "delivered" == known.export("traces", b"known", 1).kind
+        known.close()
+        unknown = exporters(load(given, {}), SystemClock())["traces"]
+        assert "retry" == unknown.export("traces", b"unknown", 1).kind
+        unknown.close()
+    assert [b"known"] == [request.body for request in collector.requests]
 
 
 @pytest.mark.parametrize(
