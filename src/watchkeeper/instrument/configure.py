@@ -15,6 +15,7 @@ from watchkeeper.clock import SystemClock
 from watchkeeper.errors import SettingError
 from watchkeeper.instrument import host, integrations, provider
 from watchkeeper.instrument.guard import guard
+from watchkeeper.instrument.integrations import propagation
 from watchkeeper.instrument.logs import LEVELS, adopt_structlog, route
 from watchkeeper.instrument.runtime import Runtime, build
 from watchkeeper.instrument.settings import TABLE, ExportArguments, Settings, load
@@ -42,6 +43,8 @@ class Arguments(ExportArguments, total=False):
     enabled: bool
     resource: Mapping[str, str]
     sample_ratio: float
+    propagators: Sequence[str]
+    baggage_keys: Sequence[str]
     log_level: str | int
     log_format: str
     log_stream: TextIO
@@ -162,6 +165,7 @@ def shutdown(timeout_s: float = 5.0) -> bool:
         host.detach()
         with guard("shutdown.integrations"):
             integrations.uninstall()
+            propagation.use()
         with guard("shutdown.provider"):
             provider.withdraw(runtime.recorder.tracer_provider)
         with guard("shutdown.logs"):
@@ -219,6 +223,7 @@ def _start(settings: Settings) -> Runtime:
         runtime.stdlib.install(threshold)
         adopt_structlog()
         note = provider.offer(runtime.recorder.tracer_provider, runtime.derived)
+        propagation.use(settings.propagators)
         host.attach(runtime)
         integrations.install(runtime, settings.instrument)
         for line in (note, *settings.ignored):

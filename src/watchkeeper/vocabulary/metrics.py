@@ -333,6 +333,11 @@ _APPLICATION: tuple[Metric, ...] = (
         ("signal", "reason"), (), _OWN,
     ),
     Metric(
+        "watchkeeper.context.refused", _C, "{item}",
+        "Trace context and baggage of headers that was malformed or beyond a limit.",
+        ("reason",), (), _OWN,
+    ),
+    Metric(
         "watchkeeper.spool.size", _U, "By", "Telemetry waiting on disk for its endpoint.",
         (), (), _OWN,
     ),

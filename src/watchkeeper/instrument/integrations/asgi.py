@@ -46,10 +46,13 @@ _HEADERS = frozenset(
         b"x-request-id",
         b"traceparent",
         b"tracestate",
+        b"baggage",
         b"content-length",
         b"transfer-encoding",
     )
 )
+_LISTS = frozenset((b"tracestate", b"baggage"))
+"""Headers whose several lines are one list."""
 
 
 class Server:
@@ -62,6 +65,7 @@ class Server:
     def __init__(self, host: Host) -> None:
         self._host = host
         self._front = Front(host)
+        self._foreign = propagation.foreign()
 
     async def serve(self, app: App, scope: Scope, receive: Receive, send: Send) -> None:
         """Run *app* for one HTTP request and record it.
@@ -109,18 +113,26 @@ class Server:
         try:
             given: dict[bytes, bytes] = {}
             for name, value in scope["headers"]:
-                if name in _HEADERS and name not in given:
-                    given[name] = value
+                if name in _HEADERS:
+                    if name not in given:
+                        given[name] = value
+                    elif name in _LISTS:
+                        given[name] += b"," + value
             get = given.get
             wanted = get(b"x-request-id")
             name_of = request_id(None if wanted is None else wanted.decode("latin-1"))
             scheme = scope.get("scheme", "http")
             attributes = _attributes(scope, given, scheme)
             attributes["request.id"] = name_of
-            traceparent = get(b"traceparent")
-            parent = traceparent and propagation.extract(traceparent, get(b"tracestate"))
+            parent = None
+            if self._foreign:
+                parent = propagation.extract(_getter(scope))
+            elif b"traceparent" in given or b"baggage" in given:
+                parent = propagation.extract_w3c(
+                    get(b"traceparent"), get(b"tracestate"), get(b"baggage")
+                )
             method = scope["method"]
-            span, active = self._front.start(attributes, method, scheme, parent or None)
+            span, active = self._front.start(attributes, method, scheme, parent)
             request = Request(self._front, span, active, name_of, scope, receive, send)
             if b"transfer-encoding" in given:
                 request.receive = request.count
@@ -130,7 +142,7 @@ class Server:
             if "fastapi.telemetry" not in scope:
                 scope["fastapi.telemetry"] = None
             scope["starlette.opentelemetry"] = True
-            request.enter()
+            request.enter(parent)
         except Exception as error:  # noqa: BLE001 - never into the application
             record_failure(HOOK, error)
             return None
@@ -216,6 +228,14 @@ class Request(Exchange):
             # There is no body: the client has the whole answer now.
             self._complete()
         return {**message, "headers": headers}
+
+
+def _getter(scope: Scope) -> Callable[[str], bytes | None]:
+    headers: dict[str, bytes] = {}
+    for name, value in scope["headers"]:
+        text = name.decode("latin-1")
+        headers[text] = headers[text] + b"," + value if text in headers else value
+    return headers.get
 
 
 class AsgiMiddleware:

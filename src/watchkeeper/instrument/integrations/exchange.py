@@ -127,11 +127,11 @@ class Exchange:
         self._outside_id = ""
         active.inc()
 
-    def enter(self) -> None:
-        """Make the span and the request id current."""
+    def enter(self, parent: Context | None = None) -> None:
+        """Make the span, the request id and what came in with *parent* current."""
         self._outside_id = context.request_id()
         context.set_request_id(self.request_id)
-        self._outside = activate(self.span)
+        self._outside = activate(self.span, parent)
 
     def leave(self) -> None:
         """Make current what was so before."""

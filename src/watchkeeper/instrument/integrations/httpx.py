@@ -76,7 +76,7 @@ def _begin(host: Host, request: Any) -> RecordedSpan | None:
         }
         span = host.recorder.start(request.method, SpanKind.CLIENT, attributes)
         if "traceparent" not in request.headers:
-            request.headers["traceparent"] = propagation.inject(span)
+            propagation.inject(span, request.headers.__setitem__)
     except Exception as error:  # noqa: BLE001 - never into the application
         record_failure(_HOOK, error)
         return None

@@ -33,7 +33,7 @@ _QUEUE = "_watchkeeper_queue"
 _FAILURE = "_watchkeeper_failure"
 _SEEN = "_watchkeeper_seen"
 _MARKER = b"\x00watchkeeper\x00"
-_TRAILER_MAX = 4_096
+_TRAILER_MAX = 16_384
 _FAILURES = frozenset(("canceled", "locked", "timeout", "rate-limited", "interrupted"))
 
 
@@ -88,13 +88,13 @@ class _Tasks:
                 SpanKind.PRODUCER,
                 {"job.name": task.name, "job.queue": huey.name, "job.id": str(task.id)},
             )
-            carrier = {
+            carrier: dict[str, Any] = {
                 "at": self._host.clock.now_ns(),
                 "attempt": 1,
-                "traceparent": propagation.inject(span),
                 "request": context.request_id(),
                 "tenant": context.tenant_id(),
             }
+            propagation.inject(span, carrier.__setitem__)
             setattr(task, _CARRIER, carrier)
         except Exception as error:  # noqa: BLE001 - never into the application
             record_failure(_HOOK, error)
@@ -194,7 +194,6 @@ class _Tasks:
 
     def _open(self, task: Any) -> None:
         carrier = getattr(task, _CARRIER, None) or {}
-        traceparent = carrier.get("traceparent")
         enqueued = carrier.get("at")
         job = Job(
             task.name,
@@ -202,7 +201,7 @@ class _Tasks:
             id=str(task.id),
             attempt=carrier.get("attempt", 1),
             enqueued_at=None if enqueued is None else enqueued / 1e9,
-            parent=None if traceparent is None else propagation.extract(traceparent.encode()),
+            parent=propagation.extract(carrier.get),
             tenant_id=carrier.get("tenant") or None,
             request_id=carrier.get("request") or None,
         )

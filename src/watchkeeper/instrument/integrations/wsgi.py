@@ -100,19 +100,15 @@ class Server:
             scheme = get("wsgi.url_scheme", "http")
             attributes = _attributes(environ, path, scheme)
             attributes["request.id"] = name
-            traceparent = get("HTTP_TRACEPARENT")
-            parent = None
-            if traceparent:
-                state = get("HTTP_TRACESTATE")
-                parent = propagation.extract(
-                    traceparent.encode("latin-1"), state.encode("latin-1") if state else None
-                )
+            parent = propagation.extract(
+                lambda header: get("HTTP_" + header.upper().replace("-", "_"))
+            )
             method = environ["REQUEST_METHOD"]
             span, active = self._front.start(attributes, method, scheme, parent)
             request = Request(self._front, span, active, name)
             request.begin(environ, start_response, self._route)
             environ[MARK] = request
-            request.enter()
+            request.enter(parent)
         except Exception as error:  # noqa: BLE001 - never into the application
             record_failure(HOOK, error)
             return None

@@ -30,9 +30,14 @@ class SilentSpan(NonRecordingSpan):
 _SILENT = SilentSpan(INVALID_SPAN_CONTEXT)
 
 
-def activate(span: Span) -> Token[Context]:
-    """Make *span* current; give the result to `deactivate`, best in a ``finally``."""
-    return attach(set_span_in_context(span))
+def activate(span: Span, context: Context | None = None) -> Token[Context]:
+    """Make *span* current; give the result to `deactivate`, best in a ``finally``.
+
+    Args:
+        span: The span.
+        context: What else is current with it (baggage that came in); default what is current now.
+    """
+    return attach(set_span_in_context(span, context))
 
 
 def deactivate(token: Token[Context]) -> None:

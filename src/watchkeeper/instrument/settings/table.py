@@ -8,8 +8,8 @@ from types import MappingProxyType
 from typing import TextIO
 
 from watchkeeper.instrument import parse
-from watchkeeper.instrument.settings.domain import DomainSettings
 from watchkeeper.instrument.settings.row import Setting, limit_row, row
+from watchkeeper.instrument.settings.tracing import TraceSettings
 
 __all__ = ["TABLE", "Settings"]
 
@@ -17,7 +17,7 @@ _ON, _OFF = True, False
 
 
 @dataclass(frozen=True, slots=True)
-class Settings(DomainSettings):
+class Settings(TraceSettings):
     """Every setting with its value; `origins` says where each came from."""
 
     service: str = row(
@@ -46,13 +46,6 @@ class Settings(DomainSettings):
         parse.pairs,
         "WATCHKEEPER_RESOURCE",
         "OTEL_RESOURCE_ATTRIBUTES",
-    )
-    sample_ratio: float = row(
-        1.0,
-        "Share of traces that are exported, 0 to 1; metrics stay exact.",
-        parse.ratio,
-        "WATCHKEEPER_SAMPLE_RATIO",
-        "OTEL_TRACES_SAMPLER_ARG",
     )
     log_level: str = row(
         "info",
@@ -129,7 +122,7 @@ TABLE: Mapping[str, Setting] = MappingProxyType(
         entry.name: entry.metadata["setting"]
         # The order of the reference page: what an application sets first comes first.
         for entry in sorted(
-            fields(Settings), key=lambda entry: entry.name in DomainSettings.__dataclass_fields__
+            fields(Settings), key=lambda entry: entry.name in TraceSettings.__dataclass_fields__
         )
         if "setting" in entry.metadata
     }
