@@ -16,7 +16,6 @@ from watchkeeper.errors import SettingError
 from watchkeeper.instrument import host, integrations, provider
 from watchkeeper.instrument.guard import guard
 from watchkeeper.instrument.integrations import propagation
-from watchkeeper.instrument.logs import LEVELS, adopt_structlog, route
 from watchkeeper.instrument.runtime import Runtime, build
 from watchkeeper.instrument.settings import TABLE, ExportArguments, Settings, load
 
@@ -49,6 +48,14 @@ class Arguments(ExportArguments, total=False):
     log_format: str
     log_stream: TextIO
     log_color: bool
+    log_levels: Mapping[str, str | int] | str
+    log_level_signal: str
+    log_sampling: Mapping[str, float] | str
+    log_stdout: bool
+    log_file: str | PathLike[str]
+    log_file_rotate: str | int
+    log_file_compress: bool
+    admin_token: str
     targets_dir: str | PathLike[str]
     metrics_port: int
     metrics_path: str
@@ -57,6 +64,13 @@ class Arguments(ExportArguments, total=False):
     access_log_exclude: Sequence[str]
     instrument: str | Sequence[str]
     log_line_bytes_max: int
+    log_burst_lines_max: int
+    log_lines_per_s_max: int
+    log_repeats_max: int
+    log_events_max: int
+    log_file_bytes_max: int
+    log_file_days_max: int
+    log_file_total_bytes_max: int
     metric_series_max: int
     content_chars_max: int
     llm_prices: Mapping[str, Mapping[str, float]]
@@ -169,8 +183,7 @@ def shutdown(timeout_s: float = 5.0) -> bool:
         with guard("shutdown.provider"):
             provider.withdraw(runtime.recorder.tracer_provider)
         with guard("shutdown.logs"):
-            runtime.stdlib.uninstall()
-            route(None, LEVELS["info"].number)
+            runtime.log_system.uninstall()
         return runtime.stop(timeout_s)
 
 
@@ -218,10 +231,7 @@ def _start(settings: Settings) -> Runtime:
     runtime = build(settings, clock=SystemClock())
     if settings.enabled:
         runtime.start()
-        threshold = LEVELS[settings.log_level].number
-        route(runtime.logs, threshold)
-        runtime.stdlib.install(threshold)
-        adopt_structlog()
+        runtime.log_system.install()
         note = provider.offer(runtime.recorder.tracer_provider, runtime.derived)
         propagation.use(settings.propagators)
         host.attach(runtime)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import re
+import signal
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import TextIO, cast
@@ -18,6 +19,7 @@ __all__ = [
     "endpoint",
     "exporters",
     "genai_opt_in",
+    "levels",
     "log_level",
     "milliseconds",
     "names",
@@ -29,8 +31,11 @@ __all__ = [
     "port",
     "positive",
     "prices",
+    "rates",
     "ratio",
+    "rotation",
     "signal_endpoint",
+    "signal_name",
     "signal_otlp_endpoint",
     "stream",
     "text",
@@ -81,6 +86,39 @@ def log_level(given: object) -> str:
     if word not in levels.values():
         raise ValueError("debug, info, warning, error or critical")
     return word
+
+
+def levels(given: object) -> Mapping[str, str]:
+    """Accept a mapping of logger names to levels, nested by dots or not, or ``name=level,…``."""
+    return MappingProxyType({name: log_level(level) for name, level in _by_name(given, "debug")})
+
+
+def rates(given: object) -> Mapping[str, float]:
+    """Accept a mapping of events to shares from 0 to 1, or ``event=share,…``."""
+    return MappingProxyType({name: ratio(share) for name, share in _by_name(given, "0.1")})
+
+
+def rotation(given: object) -> int:
+    """Accept ``hourly``, ``daily`` or a number of seconds; returns seconds, 0 for an empty text."""
+    word = str(given).strip().lower()
+    seconds = {"": 0, "hourly": 3_600, "daily": 86_400}.get(word)
+    if seconds is not None:
+        return seconds
+    number = _number(given)
+    if number is None or number < 0 or number != int(number):
+        raise ValueError("hourly, daily, or a whole number of seconds")
+    return int(number)
+
+
+def signal_name(given: object) -> str:
+    """Accept the name of a signal of this system, with or without SIG; empty means none."""
+    word = str(given).strip().upper()
+    name = word if not word or word.startswith("SIG") else f"SIG{word}"
+    if name in {"SIGKILL", "SIGSTOP", "SIGINT", "SIGTERM"} or (
+        name and name not in signal.Signals.__members__
+    ):
+        raise ValueError("a signal that may be handled, such as SIGUSR2")
+    return name
 
 
 def endpoint(given: object) -> str:
@@ -262,6 +300,25 @@ def stream(given: object) -> TextIO:
     if not callable(getattr(given, "write", None)):
         raise ValueError("a text stream with a write method")  # noqa: TRY004 - one error for all
     return cast("TextIO", given)
+
+
+def _by_name(given: object, example: str) -> list[tuple[str, object]]:
+    """Return pairs of a dotted name and a value; TOML reads unquoted dots as nested tables."""
+    found: list[tuple[str, object]] = []
+    if isinstance(given, Mapping):
+        for name, value in given.items():
+            if isinstance(value, Mapping):
+                found += [(f"{name}.{rest}", inner) for rest, inner in _by_name(value, example)]
+            else:
+                found.append((str(name).strip(), value))
+        return found
+    for item in str(given).split(","):
+        name, equals, value = item.rpartition("=")
+        if item.strip():
+            if not equals or not name.strip():
+                raise ValueError(f"name={example} pairs separated by commas")
+            found.append((name.strip(), value.strip()))
+    return found
 
 
 def _number(given: object) -> float | None:

@@ -19,13 +19,7 @@ from watchkeeper.instrument import host as hosts
 from watchkeeper.instrument.derive import Derived
 from watchkeeper.instrument.exporting import exporters
 from watchkeeper.instrument.guard import guard
-from watchkeeper.instrument.logs import (
-    LEVELS,
-    LogPipeline,
-    Options,
-    Sink,
-    StdlibLogging,
-)
+from watchkeeper.instrument.logs import LEVELS, LogSystem
 from watchkeeper.instrument.metrics import MetricSet
 from watchkeeper.instrument.metrics.listener import MetricsListener
 from watchkeeper.instrument.metrics.loop import LoopMonitor
@@ -62,17 +56,18 @@ class Runtime:
         clock: Clock,
         recorder: Recorder,
         metrics: MetricSet,
-        logs: LogPipeline,
+        logs: LogSystem,
         listener: MetricsListener | None,
     ) -> None:
         self.settings = settings
         self.clock = clock
         self.recorder = recorder
         self.metrics = metrics
-        self.logs = logs
+        self.log_system = logs
+        self.logs = logs.pipeline
         self.listener = listener
         self.derived = Derived(metrics)
-        self.stdlib = StdlibLogging()
+        self.stdlib = logs.stdlib
         self.loops = LoopMonitor()
         self._serving = False
 
@@ -85,7 +80,7 @@ class Runtime:
             attributes: Its attributes.
         """
         rank = LEVELS[level]
-        if rank.number < LEVELS[self.settings.log_level].number:
+        if rank.number < self.log_system.thresholds["watchkeeper"]:
             return
         fields = {key: value for key, value in attributes.items() if value is not None}
         self.logs.write(rank, "watchkeeper", name, fields, event_name=name)
@@ -140,6 +135,7 @@ class Runtime:
     def after_fork(self) -> None:
         """Begin anew in a forked child; the recorder has done so by itself."""
         self.metrics.reset()
+        self.log_system.after_fork()
         if self.listener is not None:
             self.listener.after_fork()
 
@@ -165,29 +161,7 @@ def build(
         series_max=settings.metric_series_max,
         include_prometheus_client=settings.include_prometheus_client,
     )
-    dropped = metrics.counter("watchkeeper.telemetry.dropped")
-    sink = Sink(settings.log_stream, dropped.child(("logs", "stream_closed")).inc)
-    console = settings.log_format == "console" or (
-        settings.log_format == "auto" and sink.is_terminal()
-    )
-    static = {
-        "service": settings.service,
-        "version": settings.version,
-        "environment": settings.environment,
-    }
-    logs = LogPipeline(
-        Options(
-            static={name: value for name, value in static.items() if value},
-            console=console,
-            color=settings.log_color and sink.is_terminal(),
-            line_bytes_max=settings.log_line_bytes_max,
-            value_chars_max=settings.attribute_value_chars_max,
-        ),
-        sink,
-        now_ns=clock.now_ns,
-        emit=recorder.emit_log,
-        failed=dropped.child(("logs", "entry_failed")).inc,
-    )
+    logs = LogSystem(settings, clock=clock, metrics=metrics, emit=recorder.emit_log)
     runtime = Runtime(
         settings,
         clock=clock,

@@ -138,6 +138,12 @@ ATTRIBUTES: tuple[Attribute, ...] = (
     Attribute("rule_group", "str", "Name of a rule group.", _OWN),
     # logs
     Attribute("log.record.uid", "str", "Unique id of a log record."),
+    Attribute("log.suppressed.event", "str", "Event whose lines were held back.", _OWN),
+    Attribute("log.suppressed.lines", "int", "Lines of the same event that were held back before.", _OWN),
+    Attribute("log.sample_rate", "float", "Share of the lines of this event that is kept.", _OWN),
+    Attribute("log.levels.source", "str", "What changed the levels of loggers.", _OWN,
+              values=("endpoint", "file", "expiry")),
+    Attribute("log.levels.changed", "str[]", "Levels in force that differ from the settings, `logger=level`.", _OWN),
     # resource
     Attribute("service.name", "str", "Name of the service."),
     Attribute("service.namespace", "str", "Group of services."),

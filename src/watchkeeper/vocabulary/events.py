@@ -83,4 +83,14 @@ EVENTS: tuple[Event, ...] = (
         "A health check changed its mind; `warning` when it begins to fail.",
         ("health.check.name", "health.check.outcome", "health.check.reason", "duration_s"),
     ),
+    Event(
+        "log.suppressed", "info",
+        "A flood of lines is over; they were held back and no later line told of them. "
+        "Has their logger and level.",
+        ("log.suppressed.event", "log.suppressed.lines"),
+    ),
+    Event(
+        "log.levels", "info", "The levels of loggers were changed at run time.",
+        ("log.levels.source", "log.levels.changed"),
+    ),
 )  # fmt: skip

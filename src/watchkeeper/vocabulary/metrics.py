@@ -338,6 +338,11 @@ _APPLICATION: tuple[Metric, ...] = (
         ("reason",), (), _OWN,
     ),
     Metric(
+        "watchkeeper.logs.suppressed", _C, "{line}",
+        "Log lines that were held back on purpose: `rate`, `repeat`, `sampled`.",
+        ("reason",), (), _OWN,
+    ),
+    Metric(
         "watchkeeper.spool.size", _U, "By", "Telemetry waiting on disk for its endpoint.",
         (), (), _OWN,
     ),

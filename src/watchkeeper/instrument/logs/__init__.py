@@ -11,11 +11,13 @@ from watchkeeper.instrument.logs.logger import (
 )
 from watchkeeper.instrument.logs.pipeline import Level, LogPipeline, Options
 from watchkeeper.instrument.logs.sink import Sink
+from watchkeeper.instrument.logs.system import LogSystem
 
 __all__ = [
     "LEVELS",
     "Level",
     "LogPipeline",
+    "LogSystem",
     "Logger",
     "Options",
     "Sink",

@@ -6,6 +6,7 @@ import logging
 import sys
 from collections.abc import Iterable
 
+from watchkeeper.instrument.logs.levels import Thresholds
 from watchkeeper.instrument.logs.logger import active, level_for
 
 __all__ = ["Bridge", "StdlibLogging"]
@@ -34,6 +35,8 @@ class Bridge(logging.Handler):
             fields,
             record.exc_info,
             int(record.created * 1e9),
+            "",
+            record.msg if type(record.msg) is str else "",
         )
 
 
@@ -57,6 +60,7 @@ class StdlibLogging:
         self._propagate: list[tuple[logging.Logger, bool]] = []
         self._level: int | None = None
         self._captures = False
+        self._levels: dict[str, int] = {}
 
     def install(self, threshold: int) -> None:
         """Put the bridge on the root logger, take over servers' loggers and capture warnings."""
@@ -68,6 +72,20 @@ class StdlibLogging:
         self.take_over()
         self._captures = logging._warnings_showwarning is None  # type: ignore[attr-defined]  # noqa: SLF001 - the only way to see whether someone captures already
         logging.captureWarnings(capture=True)
+
+    def set_levels(self, levels: Thresholds) -> None:
+        """Give the root logger and the roots of trees their levels; others get theirs back.
+
+        Below them ``logging`` itself finds the longest name that fits. A logger that the
+        application gave a level of its own keeps it, unless it is named here.
+        """
+        for name in [name for name in self._levels if name not in levels.trees]:
+            logging.getLogger(name).setLevel(self._levels.pop(name))
+        for name, number in levels.trees.items():
+            logger = logging.getLogger(name)
+            self._levels.setdefault(name, logger.level)
+            logger.setLevel(number)
+        logging.getLogger().setLevel(levels.default)
 
     def take_over(self, names: Iterable[str] = _SERVERS) -> None:
         """Route loggers that have handlers of their own through the root logger.
@@ -96,6 +114,9 @@ class StdlibLogging:
             logger.propagate = propagate
         for name in _ACCESS:
             logging.getLogger(name).removeFilter(self._silence)
+        for name, level in self._levels.items():
+            logging.getLogger(name).setLevel(level)
+        self._levels = {}
         if self._level is not None:
             root.setLevel(self._level)
         if self._captures:

@@ -15,11 +15,21 @@ from collections.abc import Mapping
 from typing import Any
 
 from watchkeeper.clock import SystemClock
+from watchkeeper.instrument.logs.levels import Thresholds
 from watchkeeper.instrument.logs.pipeline import Level, LogPipeline, Options
 from watchkeeper.instrument.logs.sink import Sink
 from watchkeeper.vocabulary.limits import limit
 
-__all__ = ["LEVELS", "Logger", "active", "adopt_structlog", "get_logger", "level_for", "route"]
+__all__ = [
+    "LEVELS",
+    "Logger",
+    "active",
+    "adopt_structlog",
+    "get_logger",
+    "level_for",
+    "route",
+    "set_levels",
+]
 
 _DEBUG = Level("debug", "DEBUG", 10, 5)
 _INFO = Level("info", "INFO", 20, 9)
@@ -65,21 +75,27 @@ class _Route:
 
     def __init__(self) -> None:
         self.pipeline = _plain_pipeline()
-        self.threshold = _INFO.number
+        self.thresholds = Thresholds(_INFO.number)
 
 
 _ROUTE = _Route()
 
 
-def route(pipeline: LogPipeline | None, threshold: int) -> None:
+def route(pipeline: LogPipeline | None, levels: Thresholds | int) -> None:
     """Send the entries of all loggers to *pipeline*; None writes plain JSON lines again.
 
     Args:
         pipeline: Where entries go.
-        threshold: Entries below this number of the standard library's levels are dropped at once.
+        levels: Entries below these are dropped at once: a table for each logger, or one number of
+            the standard library's levels for all.
     """
     _ROUTE.pipeline = _plain_pipeline() if pipeline is None else pipeline
-    _ROUTE.threshold = threshold
+    set_levels(Thresholds(levels) if isinstance(levels, int) else levels)
+
+
+def set_levels(levels: Thresholds) -> None:
+    """Drop entries below *levels* from now on."""
+    _ROUTE.thresholds = levels
 
 
 def active() -> LogPipeline:
@@ -132,22 +148,22 @@ class Logger:
 
     def debug(self, event: object = "", *args: object, **fields: object) -> None:
         """Log at level debug."""
-        if _ROUTE.threshold <= 10:
+        if _ROUTE.thresholds[self._name] <= 10:
             self._log(_DEBUG, event, args, fields)
 
     def info(self, event: object = "", *args: object, **fields: object) -> None:
         """Log at level info."""
-        if _ROUTE.threshold <= 20:
+        if _ROUTE.thresholds[self._name] <= 20:
             self._log(_INFO, event, args, fields)
 
     def warning(self, event: object = "", *args: object, **fields: object) -> None:
         """Log at level warning."""
-        if _ROUTE.threshold <= 30:
+        if _ROUTE.thresholds[self._name] <= 30:
             self._log(_WARNING, event, args, fields)
 
     def error(self, event: object = "", *args: object, **fields: object) -> None:
         """Log at level error."""
-        if _ROUTE.threshold <= 40:
+        if _ROUTE.thresholds[self._name] <= 40:
             self._log(_ERROR, event, args, fields)
 
     def critical(self, event: object = "", *args: object, **fields: object) -> None:
@@ -161,7 +177,7 @@ class Logger:
 
     def log(self, level: int, event: object = "", *args: object, **fields: object) -> None:
         """Log at a numeric level of the standard library."""
-        if level >= _ROUTE.threshold:
+        if level >= _ROUTE.thresholds[self._name]:
             self._log(level_for(level), event, args, fields)
 
     async def adebug(self, event: object = "", *args: object, **fields: object) -> None:
@@ -197,13 +213,15 @@ class Logger:
     ) -> None:
         exc_info = fields.pop("exc_info", None)
         fields.pop("stack_info", None)
+        template = ""
         if args:
+            template = event if type(event) is str else ""
             event = _filled(event, args)
         if self._context:
             fields = {**self._context, **fields}
         if "structlog" in sys.modules:
             fields = {**_structlog_context(), **fields}
-        _ROUTE.pipeline.write(level, self._name, event, fields, exc_info)
+        _ROUTE.pipeline.write(level, self._name, event, fields, exc_info, 0, "", template)
 
 
 def get_logger(name: str | None = None, **fields: object) -> Logger:

@@ -13,6 +13,7 @@ from opentelemetry.trace import get_current_span
 
 from watchkeeper.instrument import context
 from watchkeeper.instrument.logs import console, exceptions
+from watchkeeper.instrument.logs.limiter import Gate
 from watchkeeper.instrument.logs.sink import Sink
 from watchkeeper.instrument.logs.values import Bounds, cut, plain, shown
 from watchkeeper.instrument.recorder import LogRecord, RecordedSpan
@@ -26,7 +27,8 @@ export which fails and says so cannot feed itself."""
 _RESERVED = frozenset(
     {
         "time", "level", "logger", "event", "service", "version", "environment", "request_id",
-        "trace_id", "span_id", "user_id", "tenant_id", "exception", "truncated",
+        "trace_id", "span_id", "user_id", "tenant_id", "exception", "truncated", "suppressed",
+        "sample_rate",
     }
 )  # fmt: skip
 """Keys of a line that a field cannot take; such a field gets ``_`` appended to its name."""
@@ -55,6 +57,8 @@ class Options:
     color: bool
     line_bytes_max: int
     value_chars_max: int
+    stdout: bool = True
+    """Whether the sink gets the lines; False where a file alone does."""
 
 
 class LogPipeline:
@@ -66,6 +70,8 @@ class LogPipeline:
         now_ns: Nanoseconds since the epoch.
         emit: Takes the OTLP record, or None to write lines only.
         failed: Called when an entry was lost to an error of ours or of a foreign value.
+        gate: Holds floods back and samples; None lets everything through.
+        file: Takes every line as JSON and its time, beside the sink.
     """
 
     def __init__(
@@ -76,6 +82,8 @@ class LogPipeline:
         now_ns: Callable[[], int],
         emit: Callable[[LogRecord], None] | None,
         failed: Callable[[], None],
+        gate: Gate | None = None,
+        file: Callable[[bytes, int], None] | None = None,
     ) -> None:
         self._options = options
         self._static = dict(options.static)
@@ -88,6 +96,11 @@ class LogPipeline:
         self._second = (0, "")
         self._trace = (0, "")
         self._busy = threading.local()
+        self._gate = gate
+        self._file = file
+        self._last = b""
+        # Where a line goes on after its time, which may differ in lines that repeat each other.
+        self._stamp_size = (20 if options.color else 12) if options.console else 38
 
     def write(
         self,
@@ -98,6 +111,7 @@ class LogPipeline:
         exc_info: object = None,
         time_ns: int = 0,
         event_name: str = "",
+        template: str = "",
     ) -> None:
         """Write one entry; never raises.
 
@@ -112,6 +126,7 @@ class LogPipeline:
             exc_info: As in a call of the standard library's loggers.
             time_ns: When it happened, nanoseconds since the epoch; 0 means now.
             event_name: Name of the event if the vocabulary declares it.
+            template: The event before values were filled in, by which floods are recognised.
         """
         busy = self._busy
         if getattr(busy, "writing", False):
@@ -120,14 +135,21 @@ class LogPipeline:
         busy.writing = True
         try:
             self._write(
-                level, logger, event, fields, exc_info, time_ns or self._now_ns(), event_name
+                level,
+                logger,
+                event,
+                fields,
+                exc_info,
+                time_ns or self._now_ns(),
+                event_name,
+                template,
             )
         except Exception:  # noqa: BLE001 - logging must never raise into the application
             self._failed()
         finally:
             busy.writing = False
 
-    def _write(
+    def _write(  # noqa: C901 - the path of every line; each call would cost
         self,
         level: Level,
         logger: str,
@@ -136,11 +158,20 @@ class LogPipeline:
         exc_info: object,
         time_ns: int,
         event_name: str,
+        template: str,
     ) -> None:
         chars_max = self._chars_max
         text = event if type(event) is str else shown(event, chars_max)
         if len(text) > chars_max:
             text = cut(text, chars_max)
+        trace_id, span_id, flags = _current_ids()
+        name = template or text
+        gate = self._gate
+        held = 0
+        if gate is not None:
+            held = gate.admit(logger, level.number, name, time_ns, trace_id, bool(event_name))
+            if held < 0:
+                return
         entry: dict[str, object] = {
             "time": self._stamp(time_ns),
             "level": level.name,
@@ -150,7 +181,6 @@ class LogPipeline:
         }
         attributes: dict[str, Any] = {}
         _add_context(entry, attributes)
-        trace_id, span_id, flags = _current_ids()
         if trace_id:
             entry["trace_id"] = self._trace_text(trace_id)
             entry["span_id"] = "%016x" % span_id  # noqa: UP031 - twice as fast as an f-string here
@@ -160,22 +190,41 @@ class LogPipeline:
         self._add_fields(entry, attributes, fields)
         error = exceptions.normalise(exc_info) if exc_info else None
         trace = self._add_exception(entry, attributes, error) if error is not None else ""
-        self._sink.write(self._line(entry, trace))
-        if self._emit is not None and not _own_thread():
+        if gate is not None and gate.rates and level.number < 30 and name in gate.rates:
+            entry["sample_rate"] = attributes["log.sample_rate"] = gate.rates[name]
+        line = self._line(entry, trace)
+        if gate is not None and not event_name:
+            if self._is_repeated(gate, (logger, level.number, name), line, time_ns, held):
+                return
+            if held:
+                entry["suppressed"] = attributes["log.suppressed.lines"] = held
+                line = self._line(entry, trace)
+        self._put(line, entry, time_ns)
+        if self._emit is not None and (event_name == "log.suppressed" or not _own_thread()):
+            number, severity = level.severity, level.text
             self._emit(
                 LogRecord(
-                    time_ns,
-                    level.severity,
-                    level.text,
-                    text,
-                    attributes,
-                    trace_id,
-                    span_id,
-                    flags,
-                    event_name,
-                    logger,
+                    time_ns, number, severity, text, attributes, trace_id, span_id, flags,
+                    event_name, logger,
                 )
-            )
+            )  # fmt: skip
+
+    def _put(self, line: bytes, entry: dict[str, object], time_ns: int) -> None:
+        if self._options.stdout:
+            self._sink.write(line)
+        if self._file is not None:
+            self._file(self._json(entry) if self._options.console else line, time_ns)
+
+    def _is_repeated(
+        self, gate: Gate, key: tuple[str, int, str], line: bytes, time_ns: int, held: int
+    ) -> bool:
+        """Return whether *line* equals the one before it but for its time, and is to be folded."""
+        last, self._last = self._last, line
+        start = self._stamp_size
+        if len(line) == len(last) and line[start:] == last[start:]:
+            return gate.repeats(key, time_ns, held)
+        gate.differs()
+        return False
 
     def _stamp(self, time_ns: int) -> str:
         second = time_ns // 1_000_000_000
@@ -231,6 +280,10 @@ class LogPipeline:
         if options.console:
             line = console.render(entry, color=options.color, traceback=trace)
             return cut(line, options.line_bytes_max).encode("utf-8", "replace")
+        return self._json(entry)
+
+    def _json(self, entry: dict[str, object]) -> bytes:
+        options = self._options
         try:
             line_bytes = orjson.dumps(entry, option=orjson.OPT_APPEND_NEWLINE)
         except (TypeError, ValueError):

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from types import MappingProxyType
-from typing import TextIO
 
 from watchkeeper.instrument import parse
+from watchkeeper.instrument.settings.logs import LogSettings
 from watchkeeper.instrument.settings.row import Setting, limit_row, row
-from watchkeeper.instrument.settings.tracing import TraceSettings
 
 __all__ = ["TABLE", "Settings"]
 
@@ -17,7 +16,7 @@ _ON, _OFF = True, False
 
 
 @dataclass(frozen=True, slots=True)
-class Settings(TraceSettings):
+class Settings(LogSettings):
     """Every setting with its value; `origins` says where each came from."""
 
     service: str = row(
@@ -46,29 +45,6 @@ class Settings(TraceSettings):
         parse.pairs,
         "WATCHKEEPER_RESOURCE",
         "OTEL_RESOURCE_ATTRIBUTES",
-    )
-    log_level: str = row(
-        "info",
-        "Least severe level that is logged.",
-        parse.log_level,
-        "WATCHKEEPER_LOG_LEVEL",
-    )
-    log_format: str = row(
-        "auto",
-        "`json`, `console`, or `auto`: console on a terminal, JSON elsewhere.",
-        parse.one_of("auto", "json", "console"),
-        "WATCHKEEPER_LOG_FORMAT",
-    )
-    log_stream: TextIO | None = row(  # noqa: RUF009 - a field like the others, its type hides it
-        None,
-        "Where log lines go; None is the standard output.",
-        parse.stream,
-    )
-    log_color: bool = row(
-        _ON,
-        "Colour console lines on a terminal; `NO_COLOR` turns it off too.",
-        parse.boolean,
-        "WATCHKEEPER_LOG_COLOR",
     )
     targets_dir: str = row(
         "",
@@ -107,7 +83,6 @@ class Settings(TraceSettings):
         parse.names,
         "WATCHKEEPER_INSTRUMENT",
     )
-    log_line_bytes_max: int = limit_row("log_line_bytes_max")
     metric_series_max: int = limit_row("metric_series_max")
     origins: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)
     """``argument``, the variable's name, the file's path, or ``default``, for each setting."""
@@ -122,7 +97,7 @@ TABLE: Mapping[str, Setting] = MappingProxyType(
         entry.name: entry.metadata["setting"]
         # The order of the reference page: what an application sets first comes first.
         for entry in sorted(
-            fields(Settings), key=lambda entry: entry.name in TraceSettings.__dataclass_fields__
+            fields(Settings), key=lambda entry: entry.name in LogSettings.__dataclass_fields__
         )
         if "setting" in entry.metadata
     }
