@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any, TextIO
 
 from watchkeeper.instrument.logs import LEVELS, LogPipeline, Options, Sink
+from watchkeeper.instrument.logs.limiter import Gate
 from watchkeeper.instrument.recorder import LogRecord
 from watchkeeper.testing.clock import FixedClock
 
@@ -33,6 +34,8 @@ class Rig:
         value_chars_max: int = 1_000,
         stream: TextIO | None = None,
         emit: Callable[[LogRecord], None] | None = None,
+        gate: Gate | None = None,
+        file: Callable[[bytes, int], None] | None = None,
     ) -> None:
         self.out = io.StringIO()
         self.records: list[LogRecord] = []
@@ -52,6 +55,8 @@ class Rig:
             now_ns=self.clock.now_ns,
             emit=emit or self.records.append,
             failed=lambda: self.failed.append(1),
+            gate=gate,
+            file=file,
         )
 
     def write(self, event: object = "e", exc_info: object = None, **fields: object) -> None:

@@ -220,6 +220,10 @@ class Gate:
         Two tables take turns, which forgets what was used least recently without any work on the
         look-up: a full one becomes the older one, and what is asked for there moves back.
         """
+        due = self._due.get(key)
+        if due is not None:
+            return due
         if len(self._due) >= self._events:
             self._due_before, self._due = self._due, {}
-        return self._due.get(key) or self._due_before.pop(key, 0)
+        due = self._due[key] = self._due_before.pop(key, 0)
+        return due
