@@ -176,7 +176,9 @@ def build(
             runtime.event,
             clock,
             settings.slow_query_events_max,
-            dropped.child(("logs", "slow_query_events")).inc,
+            metrics.counter("watchkeeper.telemetry.dropped")
+            .child(("logs", "slow_query_events"))
+            .inc,
         ),
     )
     runtime.derived.bound_reject_reasons(settings.reject_reasons_max)
