@@ -9,7 +9,6 @@ from datetime import UTC, datetime
 from typing import Any
 
 import orjson
-from opentelemetry.trace import get_current_span
 
 from watchkeeper.instrument import context
 from watchkeeper.instrument.logs import console, exceptions
@@ -17,6 +16,7 @@ from watchkeeper.instrument.logs.limiter import Gate
 from watchkeeper.instrument.logs.sink import Sink
 from watchkeeper.instrument.logs.values import Bounds, cut, plain, shown
 from watchkeeper.instrument.recorder import LogRecord, RecordedSpan
+from watchkeeper.instrument.recorder.contexts import current_span
 from watchkeeper.instrument.redaction import MASK, is_secret
 
 __all__ = ["Level", "LogPipeline", "Options"]
@@ -296,7 +296,7 @@ class LogPipeline:
 
 def _current_ids() -> tuple[int, int, int]:
     """Return trace id, span id and trace flags of the current span; zeros if there is none."""
-    span = get_current_span()
+    span = current_span(None)
     if type(span) is RecordedSpan:
         return span.trace_id, span.span_id, span.flags
     found = span.get_span_context()

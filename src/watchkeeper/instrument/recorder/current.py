@@ -13,9 +13,10 @@ from contextvars import Token
 from types import TracebackType
 from typing import Any, Self, TypeVar, cast
 
-from opentelemetry.context import Context, attach
-from opentelemetry.trace import INVALID_SPAN_CONTEXT, NonRecordingSpan, Span, set_span_in_context
+from opentelemetry.context import Context
+from opentelemetry.trace import INVALID_SPAN_CONTEXT, NonRecordingSpan, Span
 
+from watchkeeper.instrument.recorder.contexts import attach_span
 from watchkeeper.instrument.recorder.span import RecordedSpan
 
 __all__ = ["CurrentSpan", "SilentSpan", "activate", "deactivate", "silence"]
@@ -37,7 +38,7 @@ def activate(span: Span, context: Context | None = None) -> Token[Context]:
         span: The span.
         context: What else is current with it (baggage that came in); default what is current now.
     """
-    return attach(set_span_in_context(span, context))
+    return attach_span(span, context)
 
 
 def deactivate(token: Token[Context]) -> None:

@@ -12,12 +12,13 @@ from pathlib import Path
 from typing import TypeVar
 
 from opentelemetry.context import Context
-from opentelemetry.trace import SpanKind, TracerProvider, TraceState, get_current_span
+from opentelemetry.trace import SpanKind, TracerProvider, TraceState
 from opentelemetry.util.types import AnyValue, AttributeValue
 
 from watchkeeper.clock import Clock
 from watchkeeper.instrument.guard import record_failure
 from watchkeeper.instrument.recorder.clean import clean_attributes
+from watchkeeper.instrument.recorder.contexts import current_span
 from watchkeeper.instrument.recorder.courier import Courier, exponential
 from watchkeeper.instrument.recorder.current import SilentSpan
 from watchkeeper.instrument.recorder.encode import (
@@ -153,7 +154,7 @@ class Recorder:
         Returns:
             The span; end it with ``end()``.
         """
-        parent = get_current_span(parent_context)
+        parent = current_span(parent_context)
         lane = self._lane
         state: TraceState | None
         if type(parent) is RecordedSpan:
