@@ -183,6 +183,7 @@ def shutdown(timeout_s: float = 5.0) -> bool:
         with guard("shutdown.provider"):
             provider.withdraw(runtime.recorder.tracer_provider)
         with guard("shutdown.logs"):
+            runtime.api_logs.withdraw()
             runtime.log_system.uninstall()
         return runtime.stop(timeout_s)
 
@@ -234,6 +235,7 @@ def _start(settings: Settings) -> Runtime:
         runtime.log_system.install()
         note = provider.offer(runtime.recorder.tracer_provider, runtime.derived)
         propagation.use(settings.propagators)
+        runtime.api_logs.offer()
         host.attach(runtime)
         integrations.install(runtime, settings.instrument)
         for line in (note, *settings.ignored):

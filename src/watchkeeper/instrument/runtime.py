@@ -19,7 +19,7 @@ from watchkeeper.instrument import host as hosts
 from watchkeeper.instrument.derive import Derived
 from watchkeeper.instrument.exporting import exporters
 from watchkeeper.instrument.guard import guard
-from watchkeeper.instrument.logs import LEVELS, LogSystem
+from watchkeeper.instrument.logs import LEVELS, ApiLoggerProvider, LogSystem
 from watchkeeper.instrument.metrics import MetricSet
 from watchkeeper.instrument.metrics.listener import MetricsListener
 from watchkeeper.instrument.metrics.loop import LoopMonitor
@@ -68,6 +68,7 @@ class Runtime:
         self.listener = listener
         self.derived = Derived(metrics)
         self.stdlib = logs.stdlib
+        self.api_logs = ApiLoggerProvider()
         self.loops = LoopMonitor()
         self._serving = False
 

@@ -1,5 +1,6 @@
 """Logs: structured lines with trace and request ids, and the same entries as OTLP records."""
 
+from watchkeeper.instrument.logs.api import ApiLoggerProvider
 from watchkeeper.instrument.logs.bridge import StdlibLogging
 from watchkeeper.instrument.logs.logger import (
     LEVELS,
@@ -15,6 +16,7 @@ from watchkeeper.instrument.logs.system import LogSystem
 
 __all__ = [
     "LEVELS",
+    "ApiLoggerProvider",
     "Level",
     "LogPipeline",
     "LogSystem",
