@@ -210,6 +210,22 @@ def test_spans_of_no_known_meaning_change_nothing(rig: Rig) -> None:
     emit(rig, SpanKind.INTERNAL, {})
     emit(rig, SpanKind.SERVER, {"rpc.system": "grpc"})
     emit(rig, SpanKind.CONSUMER, {"messaging.system": "kafka"})
-    emit(rig, SpanKind.CLIENT, {"http.request.method": "GET"})
+    emit(rig, SpanKind.CLIENT, {"rpc.system": "grpc"})
     emit(rig, SpanKind.INTERNAL, {"gen_ai.operation.name": "create_agent"})
     assert before == rig.samples()
+
+
+def test_requests_that_were_sent_are_counted(rig: Rig) -> None:
+    """A client span gives its server, status and error; an invented method is `_OTHER`."""
+    where = {"server.address": "api.example", "server.port": 443}
+    emit(rig, SpanKind.CLIENT, {**where, "http.request.method": "BREW", "error.type": "x.Y"})
+    emit(
+        rig,
+        SpanKind.CLIENT,
+        {**where, "http.request.method": "GET", "http.response.status_code": 200},
+    )
+    place = 'server_address="api.example",server_port="443"'
+    assert {
+        f'http_request_method="_OTHER",{place},error_type="x.Y"',
+        f'http_request_method="GET",{place},http_response_status_code="200"',
+    } == set(rig.totals("http_client_request_duration_seconds"))

@@ -63,6 +63,8 @@ class Arguments(ExportArguments, total=False):
     capture_content: bool
     access_log_exclude: Sequence[str]
     instrument: str | Sequence[str]
+    fastapi_operation_spans: bool
+    send_request_id: bool
     log_line_bytes_max: int
     log_burst_lines_max: int
     log_lines_per_s_max: int

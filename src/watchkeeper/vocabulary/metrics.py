@@ -39,6 +39,15 @@ _APPLICATION: tuple[Metric, ...] = (
         ("http.request.method", "http.route", "http.response.status_code", "url.scheme"), _BYTES,
         stability="development",
     ),
+    Metric(
+        "http.client.request.duration", _H, "s",
+        "Duration of HTTP requests that were sent, by server and status.",
+        (
+            "http.request.method", "server.address", "server.port", "http.response.status_code",
+            "error.type",
+        ),
+        _HTTP_S, series_max=500,
+    ),
     # database
     Metric(
         "db.client.operation.duration", _H, "s", "Duration of database operations.",

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, MutableMapping
 from typing import Any
 
+from opentelemetry.context import Context
 from opentelemetry.trace import SpanKind, get_current_span
 
 from watchkeeper.instrument import host as hosts
@@ -106,7 +107,7 @@ class Server:
             method = environ["REQUEST_METHOD"]
             span, active = self._front.start(attributes, method, scheme, parent)
             request = Request(self._front, span, active, name)
-            request.begin(environ, start_response, self._route)
+            request.begin(environ, start_response, self._route, parent)
             environ[MARK] = request
             request.enter(parent)
         except Exception as error:  # noqa: BLE001 - never into the application
@@ -118,15 +119,25 @@ class Server:
 class Request(Exchange):
     """One request being served, and the iterable that its server gets."""
 
-    __slots__ = ("_environ", "_find_route", "_left", "_parts", "_source", "_start_response")
+    __slots__ = (
+        "_environ",
+        "_find_route",
+        "_left",
+        "_parent",
+        "_parts",
+        "_source",
+        "_start_response",
+    )
 
     def begin(
         self,
         environ: Environ,
         start_response: StartResponse,
         find_route: Callable[[Environ], str | None] | None,
+        parent: Context | None,
     ) -> None:
-        """Take what the server gave."""
+        """Take what the server gave, and the context that came in with the headers."""
+        self._parent = parent
         self._environ = environ
         self._start_response = start_response
         self._find_route = find_route
@@ -201,7 +212,7 @@ class Request(Exchange):
 
     def __next__(self) -> bytes:
         """Return the next part; generators of the application run under its span."""
-        self.enter()
+        self.enter(self._parent)
         try:
             if self._parts is None:
                 self._parts = iter(self._source)
@@ -224,7 +235,7 @@ class Request(Exchange):
         try:
             close = getattr(self._source, "close", None)
             if close is not None:
-                self.enter()
+                self.enter(self._parent)
                 try:
                     close()
                 finally:
