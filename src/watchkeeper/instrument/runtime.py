@@ -8,6 +8,7 @@ import sys
 import tempfile
 import uuid
 from collections.abc import Callable, Mapping
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -25,6 +26,7 @@ from watchkeeper.instrument.metrics.listener import MetricsListener
 from watchkeeper.instrument.metrics.loop import LoopMonitor
 from watchkeeper.instrument.metrics.pipeline import register_pipeline_metrics
 from watchkeeper.instrument.metrics.process import register_process_metrics
+from watchkeeper.instrument.prices import price
 from watchkeeper.instrument.recorder import (
     ConsoleSpans,
     Exporter,
@@ -66,7 +68,9 @@ class Runtime:
         self.log_system = logs
         self.logs = logs.pipeline
         self.listener = listener
-        self.derived = Derived(metrics)
+        self.derived = Derived(
+            metrics, partial(price, own=settings.llm_prices), genai_latest=settings.genai_latest
+        )
         self.stdlib = logs.stdlib
         self.api_logs = ApiLoggerProvider()
         self.loops = LoopMonitor()
