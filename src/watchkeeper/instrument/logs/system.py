@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
+import sys
 from collections.abc import Callable, Mapping
+from pathlib import Path
 
 from watchkeeper.clock import Clock
 from watchkeeper.instrument.guard import guard
+from watchkeeper.instrument.logs.archive import Archive
 from watchkeeper.instrument.logs.bridge import StdlibLogging
+from watchkeeper.instrument.logs.file import LogFile
 from watchkeeper.instrument.logs.levels import NUMBERS, Thresholds, numbers
 from watchkeeper.instrument.logs.limiter import Gate, Rules, Summary
 from watchkeeper.instrument.logs.logger import (
@@ -52,12 +57,16 @@ class LogSystem:
         self._clock = clock
         self._dropped = metrics.counter("watchkeeper.telemetry.dropped")
         self.upkeep = Upkeep()
+        self._file = self._new_file()
+        self._archive = self._new_archive()
+        self._set_aside = 0
         self.gate = self._new_gate(metrics)
         self.pipeline = self._new_pipeline(emit)
         self.stdlib = StdlibLogging()
         self.thresholds = Thresholds(NUMBERS[settings.log_level], numbers(settings.log_levels))
         self._uncaught = Uncaught(self._write_uncaught)
         self.upkeep.add(self._tell_of_floods)
+        self.upkeep.add(self._tend_files)
 
     def install(self) -> None:
         """Take over loggers, the standard library's logging and uncaught exceptions."""
@@ -66,6 +75,8 @@ class LogSystem:
         self.stdlib.set_levels(self.thresholds)
         self._uncaught.install()
         adopt_structlog()
+        if self._file is not None:
+            self.upkeep.start()
 
     def uninstall(self) -> None:
         """Put everything back, and tell of what was held back and not told of yet."""
@@ -75,9 +86,13 @@ class LogSystem:
         self._uncaught.uninstall()
         self.stdlib.uninstall()
         route(None, LEVELS["info"].number)
+        if self._file is not None:
+            self._file.close()
 
     def after_fork(self) -> None:
         """Begin anew in a forked child."""
+        if self._file is not None:
+            self._file.after_fork()
         self.gate.after_fork()
         self.upkeep.after_fork()
 
@@ -116,13 +131,46 @@ class LogSystem:
                 color=settings.log_color and sink.is_terminal(),
                 line_bytes_max=settings.log_line_bytes_max,
                 value_chars_max=settings.attribute_value_chars_max,
+                stdout=settings.log_stdout,
             ),
             sink,
             now_ns=self._clock.now_ns,
             emit=emit,
             failed=self._dropped.child(("logs", "entry_failed")).inc,
             gate=self.gate,
+            file=None if self._file is None else self._file.write,
         )
+
+    def _new_file(self) -> LogFile | None:
+        settings = self._settings
+        if not settings.log_file:
+            return None
+        return LogFile(
+            Path(settings.log_file).absolute(),
+            bytes_max=settings.log_file_bytes_max,
+            period_s=settings.log_file_rotate,
+            lost=self._dropped.child(("logs", "file_failed")).inc,
+            fallback=None if settings.log_stdout else _to_stderr,
+        )
+
+    def _new_archive(self) -> Archive | None:
+        settings = self._settings
+        if self._file is None:
+            return None
+        return Archive(
+            self._file.path,
+            compress=settings.log_file_compress,
+            days_max=settings.log_file_days_max,
+            bytes_max=settings.log_file_total_bytes_max,
+        )
+
+    def _tend_files(self) -> None:
+        if self._file is None or self._archive is None:
+            return
+        now_ns = self._clock.now_ns()
+        self._file.look(now_ns)
+        soon, self._set_aside = self._file.set_aside != self._set_aside, self._file.set_aside
+        self._archive.tend(now_ns, soon=soon)
 
     def _tell_of_floods(self) -> None:
         self._summarise(self.gate.over(self._clock.now_ns()))
@@ -144,3 +192,9 @@ class LogSystem:
         self, level: str, event: str, fields: Mapping[str, object], error: BaseException
     ) -> None:
         self.pipeline.write(LEVELS[level], _UNCAUGHT, event, fields, error)
+
+
+def _to_stderr(line: bytes) -> None:
+    # Where that fails too nothing is left; the line is counted already.
+    with contextlib.suppress(Exception):
+        sys.stderr.write(line.decode("utf-8", "replace"))
