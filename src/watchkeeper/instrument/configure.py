@@ -62,6 +62,15 @@ class Arguments(ExportArguments, total=False):
     include_prometheus_client: bool
     capture_content: bool
     access_log_exclude: Sequence[str]
+    redact: bool
+    redact_keys: Sequence[str]
+    redact_keys_allowed: Sequence[str]
+    redact_kinds_off: Sequence[str]
+    redact_patterns: Mapping[str, str]
+    redact_mode: str
+    redact_hash_key: str
+    export_interval_s: float
+    export_timeout_s: float
     instrument: str | Sequence[str]
     fastapi_operation_spans: bool
     send_request_id: bool

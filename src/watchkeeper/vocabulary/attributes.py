@@ -128,6 +128,7 @@ ATTRIBUTES: tuple[Attribute, ...] = (
     Attribute("otel.component.type", "str", "Kind of a telemetry component."),
     Attribute("signal", "str", "`traces`, `logs`, `metrics`, `users`.", _OWN),
     Attribute("reason", "str", "Why something was refused or dropped.", _OWN),
+    Attribute("redaction.kind", "str", "Kind of a secret that was masked.", _OWN),
     Attribute("hook", "str", "Place in watchkeeper where an error was swallowed.", _OWN),
     Attribute("version", "str", "A version number.", _OWN),
     Attribute("python", "str", "Version of Python.", _OWN),

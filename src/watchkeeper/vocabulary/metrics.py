@@ -360,6 +360,10 @@ _APPLICATION: tuple[Metric, ...] = (
         ("hook",), (), _OWN,
     ),
     Metric(
+        "watchkeeper.redactions", _C, "{secret}", "Secrets masked in logs and spans, by kind.",
+        ("redaction.kind",), (), _OWN,
+    ),
+    Metric(
         "watchkeeper.metric.overflow", _C, "{update}",
         "Updates folded into an overflow series.", ("reason",), (), _OWN,
     ),
