@@ -13,7 +13,7 @@ from typing import Any, TextIO, Unpack
 
 from watchkeeper.clock import SystemClock
 from watchkeeper.errors import SettingError
-from watchkeeper.instrument import host, integrations, provider
+from watchkeeper.instrument import host, integrations, provider, redaction
 from watchkeeper.instrument.guard import guard
 from watchkeeper.instrument.integrations import propagation
 from watchkeeper.instrument.runtime import Runtime, build
@@ -196,6 +196,7 @@ def shutdown(timeout_s: float = 5.0) -> bool:
         with guard("shutdown.logs"):
             runtime.api_logs.withdraw()
             runtime.log_system.uninstall()
+            redaction.use(None)
         return runtime.stop(timeout_s)
 
 
@@ -243,6 +244,7 @@ def _start(settings: Settings) -> Runtime:
     runtime = build(settings, clock=SystemClock())
     if settings.enabled:
         runtime.start()
+        redaction.use(runtime.redactor)
         runtime.log_system.install()
         note = provider.offer(runtime.recorder.tracer_provider, runtime.derived)
         propagation.use(settings.propagators)

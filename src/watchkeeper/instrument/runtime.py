@@ -20,6 +20,7 @@ from watchkeeper.instrument import host as hosts
 from watchkeeper.instrument.derive import Derived
 from watchkeeper.instrument.exporting import exporters
 from watchkeeper.instrument.guard import guard
+from watchkeeper.instrument.integrations.sql import sanitised
 from watchkeeper.instrument.logs import LEVELS, ApiLoggerProvider, LogSystem
 from watchkeeper.instrument.metrics import MetricSet
 from watchkeeper.instrument.metrics.listener import MetricsListener
@@ -35,6 +36,8 @@ from watchkeeper.instrument.recorder import (
     Recorder,
     RecorderLimits,
 )
+from watchkeeper.instrument.redaction import Redactor
+from watchkeeper.instrument.redaction.build import build as build_redactor
 from watchkeeper.instrument.servers import watch_uvicorn
 from watchkeeper.instrument.settings import Settings
 from watchkeeper.instrument.slow import SlowQueries
@@ -60,6 +63,7 @@ class Runtime:
         metrics: MetricSet,
         logs: LogSystem,
         listener: MetricsListener | None,
+        redactor: Redactor,
     ) -> None:
         self.settings = settings
         self.clock = clock
@@ -68,6 +72,7 @@ class Runtime:
         self.log_system = logs
         self.logs = logs.pipeline
         self.listener = listener
+        self.redactor = redactor
         self.derived = Derived(
             metrics, partial(price, own=settings.llm_prices), genai_latest=settings.genai_latest
         )
@@ -160,13 +165,16 @@ def build(
         exporter: Where telemetry goes; default OTLP as the settings say.
         ids: Where trace and span ids come from; random ones if None.
     """
-    recorder = _recorder(settings, clock, exporter, ids or RandomIds())
+    redactor = build_redactor(settings, sanitised)
+    recorder = _recorder(settings, clock, exporter, ids or RandomIds(), redactor)
     metrics = MetricSet(
         clock=clock,
         series_max=settings.metric_series_max,
         include_prometheus_client=settings.include_prometheus_client,
     )
-    logs = LogSystem(settings, clock=clock, metrics=metrics, emit=recorder.emit_log)
+    logs = LogSystem(
+        settings, clock=clock, metrics=metrics, emit=recorder.emit_log, redactor=redactor
+    )
     runtime = Runtime(
         settings,
         clock=clock,
@@ -174,7 +182,9 @@ def build(
         metrics=metrics,
         logs=logs,
         listener=_listener(settings, metrics),
+        redactor=redactor,
     )
+    metrics.counter("watchkeeper.redactions").collect_from(redactor.totals)
     runtime.derived.watch_slow_queries(
         settings.slow_query_s,
         SlowQueries(
@@ -189,7 +199,7 @@ def build(
     runtime.derived.bound_reject_reasons(settings.reject_reasons_max)
     recorder.add_end_hook(runtime.derived, "derive")
     if settings.enabled and "console" in settings.traces_exporter:
-        recorder.add_end_hook(ConsoleSpans(settings.log_stream), "console")
+        recorder.add_end_hook(ConsoleSpans(settings.log_stream, redactor), "console")
     register_process_metrics(metrics, clock, _version())
     register_pipeline_metrics(metrics, recorder.stats)
     return runtime
@@ -226,7 +236,7 @@ def _ending() -> Callable[[], None] | None:
 
 
 def _recorder(
-    settings: Settings, clock: Clock, exporter: Exporter | None, ids: IdSource
+    settings: Settings, clock: Clock, exporter: Exporter | None, ids: IdSource, redactor: Redactor
 ) -> Recorder:
     return Recorder(
         lambda: resource(settings),
@@ -247,6 +257,7 @@ def _recorder(
             batch_bytes_max=settings.batch_bytes_max,
             spool_bytes_max=settings.spool_bytes_max,
         ),
+        redactor=redactor,
         spool_dir=spool_dir(settings),
         interval_s=settings.export_interval_s,
     )

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-__all__ = ["Statement", "describe"]
+__all__ = ["Statement", "describe", "sanitised"]
 
 _TEXT_MAX = 4_096
 _SCAN_MAX = 65_536
@@ -86,6 +86,16 @@ def describe(statement: str, system: str = "") -> Statement:
         distinct[0] if len(distinct) == 1 else "",
         summary if len(summary) <= _SUMMARY_MAX else summary[:_SUMMARY_MAX].rpartition(" ")[0],
     )
+
+
+def sanitised(statement: str, system: str) -> str:
+    """Return the beginning of *statement*, up to 65,536 characters, without literals and comments.
+
+    Args:
+        statement: SQL, ours or of another instrumentation.
+        system: ``db.system.name``, or "".
+    """
+    return _sanitised(statement[:_SCAN_MAX], system)
 
 
 def _sanitised(statement: str, system: str) -> str:

@@ -27,6 +27,7 @@ from watchkeeper.instrument.logs.uncaught import Uncaught
 from watchkeeper.instrument.logs.upkeep import Upkeep
 from watchkeeper.instrument.metrics import MetricSet
 from watchkeeper.instrument.recorder import LogRecord
+from watchkeeper.instrument.redaction import Redactor
 from watchkeeper.instrument.settings import Settings
 
 __all__ = ["LogSystem"]
@@ -43,6 +44,7 @@ class LogSystem:
         clock: Where time comes from.
         metrics: Where lines that were lost or held back are counted.
         emit: Takes the OTLP records.
+        redactor: Masks secrets; by default as the default settings say.
     """
 
     def __init__(
@@ -52,7 +54,9 @@ class LogSystem:
         clock: Clock,
         metrics: MetricSet,
         emit: Callable[[LogRecord], None],
+        redactor: Redactor | None = None,
     ) -> None:
+        self._redactor = redactor
         self._settings = settings
         self._clock = clock
         self._dropped = metrics.counter("watchkeeper.telemetry.dropped")
@@ -139,6 +143,7 @@ class LogSystem:
             failed=self._dropped.child(("logs", "entry_failed")).inc,
             gate=self.gate,
             file=None if self._file is None else self._file.write,
+            redactor=self._redactor,
         )
 
     def _new_file(self) -> LogFile | None:

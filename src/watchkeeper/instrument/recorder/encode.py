@@ -16,8 +16,8 @@ from opentelemetry.util.types import AnyValue
 from watchkeeper.instrument.guard import log_once
 from watchkeeper.instrument.recorder.records import Batch, LogRecord, Signal
 from watchkeeper.instrument.recorder.span import RecordedSpan, Scope, SpanEvent, SpanLink
-from watchkeeper.instrument.redaction import Off, Redactor
 from watchkeeper.instrument.recorder.wire import KeyValues, any_value, field, text, varint
+from watchkeeper.instrument.redaction import Off, Redactor
 from watchkeeper.vocabulary.limits import limit
 
 __all__ = ["BatchEncoder", "ItemEncoder", "LogEncoder", "TraceEncoder"]
@@ -132,8 +132,10 @@ class TraceEncoder:
             parts.append(b"\x70" + varint(span.dropped_links))
 
     def _event(self, event: SpanEvent) -> bytes:
-        encoded = b"\x09" + _fixed64(_time(event.time_ns)) + field(
-            b"\x12", text(self._redact(event.name, self._chars_max))
+        encoded = (
+            b"\x09"
+            + _fixed64(_time(event.time_ns))
+            + field(b"\x12", text(self._redact(event.name, self._chars_max)))
         )
         encoded += self._event_attributes.encode(event.attributes)
         if event.dropped_attributes:

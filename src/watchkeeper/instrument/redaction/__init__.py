@@ -7,7 +7,18 @@ length, unless the mode ``partial`` was asked for.
 """
 
 from watchkeeper.instrument.redaction.active import active, cut, is_secret, query, use
-from watchkeeper.instrument.redaction.redactor import MASK, Off, Redactor
+from watchkeeper.instrument.redaction.redactor import MARGIN, MASK, Off, Redactor
 from watchkeeper.instrument.redaction.rules import KINDS
 
-__all__ = ["KINDS", "MASK", "Off", "Redactor", "active", "cut", "is_secret", "query", "use"]
+__all__ = [
+    "KINDS",
+    "MARGIN",
+    "MASK",
+    "Off",
+    "Redactor",
+    "active",
+    "cut",
+    "is_secret",
+    "query",
+    "use",
+]

@@ -11,12 +11,12 @@ from watchkeeper.instrument.redaction.redactor import Off, Redactor
 from watchkeeper.instrument.redaction.rules import KINDS
 from watchkeeper.instrument.settings import Settings
 
-__all__ = ["redactor"]
+__all__ = ["build"]
 
 _KEY_BYTES_MIN = 16
 
 
-def redactor(settings: Settings, sql: Callable[[str, str], str] | None = None) -> Redactor:
+def build(settings: Settings, sql: Callable[[str, str], str] | None = None) -> Redactor:
     """Return the redactor that *settings* ask for.
 
     Args:

@@ -15,15 +15,16 @@ from watchkeeper.instrument.redaction.rules import PERSONAL, RULES, Rule
 from watchkeeper.instrument.redaction.urls import query
 from watchkeeper.vocabulary.limits import limit
 
-__all__ = ["MASK", "Off", "Redactor"]
+__all__ = ["MARGIN", "MASK", "Off", "Redactor"]
 
 MASK = "[redacted]"
-_MARGIN = limit("redaction_margin_chars_max")
+MARGIN = limit("redaction_margin_chars_max")
+"""Characters beyond a cut that are scanned too."""
 _TAIL = 256
 """Characters at the end of a scanned piece that may be the first half of a secret."""
 _ROUNDS = 4
 _DEPTH_MAX = 20
-_CARD_MIN = 10**13
+_CARD_MIN, _CARD_MAX = 10**13, 10**19
 _STATEMENTS_MAX = limit("sql_statements_max")
 _SQL_SYSTEMS = frozenset(
     {
@@ -103,7 +104,7 @@ class Redactor:
 
         A little more than that is scanned, so that no first half of a secret is left at the cut.
         """
-        seen = chars + _MARGIN
+        seen = chars + MARGIN
         if len(text) <= seen:
             return self.text(text)[:chars]
         found = self.text(text[:seen])
@@ -111,7 +112,7 @@ class Redactor:
 
     def number(self, value: int) -> int | str:
         """Return *value*, or the marker if it is the number of a payment card."""
-        if value < _CARD_MIN:
+        if not _CARD_MIN <= value < _CARD_MAX:
             return value
         found = self.text(str(value))
         return found if found.startswith(pairs.MARK_START) else value
@@ -128,7 +129,7 @@ class Redactor:
         if isinstance(value, int):
             return self.number(value)
         if isinstance(value, bytes):
-            return self._bytes(value[: chars + _MARGIN], chars)
+            return self._bytes(value[: chars + MARGIN], chars)
         if depth >= _DEPTH_MAX:
             return MASK
         if isinstance(value, Mapping):
@@ -145,6 +146,10 @@ class Redactor:
         if self.is_secret(name) and value is not None and not isinstance(value, bool):
             return self.masked(value)
         return self.value(value, chars, depth)
+
+    def attributes(self, attributes: Mapping[str, Any], chars: int) -> dict[str, Any]:
+        """Return a copy of *attributes* without secrets."""
+        return {name: self.named(name, value, chars) for name, value in attributes.items()}
 
     def masked(self, value: object, kind: str = "key") -> str:
         """Return the marker that stands for the whole of *value*."""
@@ -170,6 +175,10 @@ class Redactor:
             known = self.sql(text, system)
             self._statements[text] = text if known == text else known
         return known
+
+    def totals(self) -> dict[tuple[str, ...], float]:
+        """Return how many secrets were masked, by kind: the metric ``watchkeeper.redactions``."""
+        return {(kind,): float(count) for kind, count in list(self.counts.items())}
 
     def _query_value(self, value: str) -> str:
         return value if value.startswith(pairs.MARK_START) else self._hide("key", value)
