@@ -120,6 +120,10 @@ def _operation_and_tables(text: str) -> tuple[str, list[str]]:
         return _with(words)
     if operation in _DDL:
         return _ddl(words)
+    if operation == "COPY" and len(words) > 1 and words[1][1] == 0:
+        # `COPY INTO` is how we name a COPY whose text nobody sees.
+        target = words[2:3] if words[1][0].upper() == "INTO" else words[1:2]
+        return operation, [_plain(word) for word, _, _ in target]
     return operation, _tables(words, frozenset())
 
 
