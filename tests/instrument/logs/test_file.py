@@ -133,7 +133,7 @@ def test_compression_waits_for_every_writer(files: Files) -> None:
     """A file that somebody still has open stays as it is; then it is compressed and kept whole."""
     other = files.another()
     other.write(b"early\n", files.clock.now_ns())
-    for number in range(1_200):
+    for number in range(1_500):
         files.write(f"line {number}")
     files.archive.tend(files.clock.now_ns(), soon=True)
     first = files.archive.files()[0]
@@ -145,7 +145,7 @@ def test_compression_waits_for_every_writer(files: Files) -> None:
 
     assert [".000000Z", ".gz"] == [first.suffix, packed.suffix]
     assert 0o600 == stat.S_IMODE(packed.stat().st_mode)
-    assert 1_201 == text.count("\n")
+    assert 1_501 == text.count("\n")
     assert not list(files.path.parent.glob(".*.tmp"))
 
 
@@ -276,6 +276,7 @@ def test_threads_lose_no_line_while_files_change(files: Files) -> None:
         thread.join()
     found = Counter(files.everything().splitlines())
 
+    assert [] == files.lost
     assert {f"{t}-{n}": 1 for t in range(4) for n in range(2_000)} == found
 
 

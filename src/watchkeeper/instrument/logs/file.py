@@ -23,6 +23,7 @@ __all__ = ["LogFile"]
 
 _SECOND_NS = 1_000_000_000
 _OPEN_ATTEMPTS = 5
+_OPEN_WAIT_S = 1.0
 _LOOK_BYTES_MIN = 4_096
 _BUSY = frozenset({errno.EAGAIN, errno.EACCES})
 
@@ -98,15 +99,18 @@ class LogFile:
         Called about once a second, also while nothing is written: a silent process must let go of a
         file that was set aside.
         """
-        if self._closed or not self._looking.acquire(blocking=False):
+        # While another thread opens the file for the first time there is nothing to write to yet.
+        wait_s = _OPEN_WAIT_S if self._fd < 0 else 0.0
+        if self._closed or not self._looking.acquire(timeout=wait_s):
             return
         try:
-            self._look_at_ns = now_ns + _SECOND_NS
-            self._left = max(self._bytes_max // 64, _LOOK_BYTES_MIN)
             self._look(now_ns)
         except OSError as error:
             self._complain(error)
         finally:
+            # Only now: until the file is open, other threads come here and wait.
+            self._look_at_ns = now_ns + _SECOND_NS
+            self._left = max(self._bytes_max // 64, _LOOK_BYTES_MIN)
             self._looking.release()
 
     def close(self) -> None:
