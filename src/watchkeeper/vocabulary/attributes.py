@@ -109,6 +109,12 @@ ATTRIBUTES: tuple[Attribute, ...] = (
     Attribute("auth.method", "str", "Way of signing in: `password`, `oauth`, `token`.", _OWN),
     Attribute("auth.provider", "str", "Identity provider, `local` for our own passwords.", _OWN),
     Attribute("auth.action", "str", "`login`, `register`, `logout`, `refresh`.", _OWN),
+    Attribute(
+        "oauth.grant_type", "str", "How a token was asked for.", _OWN,
+        values=(
+            "authorization_code", "client_credentials", "password", "refresh_token", "other",
+        ),
+    ),
     Attribute("auth.outcome", "str", "Result of the attempt.", _OWN, values=("success", "failure")),
     Attribute("auth.reason", "str", "Why an attempt failed: `bad_password`, `locked`.", _OWN),
     Attribute("day", "str", "A day in UTC: `2026-11-25`.", _OWN),

@@ -24,6 +24,11 @@ SPANS: tuple[Span, ...] = (
         ),
     ),
     Span(
+        "oauth.token", "oauth token {auth.provider}", "client",
+        "One request for a token to an identity provider.",
+        ("auth.provider", "oauth.grant_type", "server.address", "server.port", "error.type"), _OWN,
+    ),
+    Span(
         "db.client", "{db.query.summary}", "client", "One database statement.",
         (
             "db.system.name", "db.namespace", "db.operation.name", "db.collection.name",

@@ -46,6 +46,7 @@ TABLE: tuple[Integration, ...] = (
     Integration("httpx2", "httpx2", f"{_OURS}httpx2"),
     Integration("requests", "requests.sessions", f"{_OURS}requests"),
     Integration("aiohttp", "aiohttp.client", f"{_OURS}aiohttp"),
+    Integration("authlib", "authlib.integrations.base_client", f"{_OURS}authlib"),
 )
 
 
