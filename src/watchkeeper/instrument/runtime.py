@@ -27,6 +27,7 @@ from watchkeeper.instrument.metrics.listener import MetricsListener
 from watchkeeper.instrument.metrics.loop import LoopMonitor
 from watchkeeper.instrument.metrics.pipeline import register_pipeline_metrics
 from watchkeeper.instrument.metrics.process import register_process_metrics
+from watchkeeper.instrument.pages import Pages
 from watchkeeper.instrument.prices import price
 from watchkeeper.instrument.recorder import (
     ConsoleSpans,
@@ -71,6 +72,7 @@ class Runtime:
         self.metrics = metrics
         self.log_system = logs
         self.logs = logs.pipeline
+        self.pages = logs.pages
         self.listener = listener
         self.redactor = redactor
         self.derived = Derived(
@@ -181,7 +183,7 @@ def build(
         recorder=recorder,
         metrics=metrics,
         logs=logs,
-        listener=_listener(settings, metrics),
+        listener=_listener(settings, metrics, logs.pages),
         redactor=redactor,
     )
     metrics.counter("watchkeeper.redactions").collect_from(redactor.totals)
@@ -273,7 +275,7 @@ def spool_dir(settings: Settings) -> Path:
     return Path(tempfile.gettempdir(), f"watchkeeper-{os.getuid()}", "spool")
 
 
-def _listener(settings: Settings, metrics: MetricSet) -> MetricsListener | None:
+def _listener(settings: Settings, metrics: MetricSet, pages: Pages) -> MetricsListener | None:
     if settings.metrics_port is None and not settings.targets_dir:
         return None
     return MetricsListener(
@@ -282,6 +284,7 @@ def _listener(settings: Settings, metrics: MetricSet) -> MetricsListener | None:
         path=settings.metrics_path,
         port=settings.metrics_port or 0,
         targets_dir=Path(settings.targets_dir) if settings.targets_dir else None,
+        pages=pages,
     )
 
 

@@ -149,7 +149,7 @@ ATTRIBUTES: tuple[Attribute, ...] = (
     Attribute("log.suppressed.lines", "int", "Lines of the same event that were held back before.", _OWN),
     Attribute("log.sample_rate", "float", "Share of the lines of this event that is kept.", _OWN),
     Attribute("log.levels.source", "str", "What changed the levels of loggers.", _OWN,
-              values=("endpoint", "file", "expiry")),
+              values=("endpoint", "file", "signal", "expiry")),
     Attribute("log.levels.changed", "str[]", "Levels in force that differ from the settings, `logger=level`.", _OWN),
     # resource
     Attribute("service.name", "str", "Name of the service."),

@@ -53,6 +53,7 @@ class Front:
     def __init__(self, host: Host) -> None:
         self.host = host
         self.metrics_path = host.settings.metrics_path
+        self.pages = host.pages
         self.quiet = frozenset(host.settings.access_log_exclude)
         self._active = host.metrics.gauge("http.server.active_requests")
         self._children: dict[tuple[str, str], Gauge] = {}

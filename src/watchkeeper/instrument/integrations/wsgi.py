@@ -9,6 +9,7 @@ reached), else at the end of the iteration, which is before the server marks the
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, MutableMapping
+from http import HTTPStatus
 from typing import Any
 
 from opentelemetry.context import Context
@@ -30,6 +31,7 @@ from watchkeeper.instrument.integrations.exchange import (
     request_id,
 )
 from watchkeeper.instrument.integrations.patch import replace
+from watchkeeper.instrument.pages import BODY_BYTES_MAX, Ask, answered
 from watchkeeper.instrument.recorder.span import RecordedSpan
 
 __all__ = ["MARK", "App", "Environ", "Server", "StartResponse", "WsgiMiddleware", "wrap_call"]
@@ -68,6 +70,8 @@ class Server:
             and environ["REQUEST_METHOD"] in ("GET", "HEAD")
         ):
             return self._answer_scrape(environ, start_response)
+        if self._front.pages and path in self._front.pages and not environ.get("SCRIPT_NAME"):
+            return self._answer_page(environ, path, start_response)
         request = self._begin(environ, path, start_response)
         if request is None:
             return app(environ, start_response)
@@ -85,6 +89,18 @@ class Server:
         body, kind = self._host.metrics.scrape(environ.get("HTTP_ACCEPT", ""))
         start_response("200 OK", [("Content-Type", kind), ("Content-Length", str(len(body)))])
         return [b"" if environ["REQUEST_METHOD"] == "HEAD" else body]
+
+    def _answer_page(
+        self, environ: Environ, path: str, start_response: StartResponse
+    ) -> Iterable[bytes]:
+        length = environ.get("CONTENT_LENGTH") or "0"
+        body: bytes | None = None
+        if length.isdecimal() and len(length) < 10 and int(length) <= BODY_BYTES_MAX:
+            body = environ["wsgi.input"].read(int(length)) if int(length) else b""
+        ask = Ask(environ["REQUEST_METHOD"], environ.get("HTTP_AUTHORIZATION", ""), body)
+        found = answered(self._front.pages[path], ask)
+        start_response(f"{found.status} {HTTPStatus(found.status).phrase}", found.all_headers())
+        return [found.body]
 
     def _begin(self, environ: Environ, path: str, start_response: StartResponse) -> Request | None:
         try:

@@ -212,7 +212,7 @@ class LogPipeline:
                 entry["suppressed"] = attributes["log.suppressed.lines"] = held
                 line = self._line(entry, trace)
         self._put(line, entry, time_ns)
-        if self._emit is not None and (event_name == "log.suppressed" or not _own_thread()):
+        if self._emit is not None and (event_name or not _own_thread()):
             number, severity = level.severity, level.text
             self._emit(
                 LogRecord(

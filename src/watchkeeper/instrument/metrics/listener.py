@@ -15,6 +15,7 @@ from typing import Any
 
 from watchkeeper.errors import StartError
 from watchkeeper.instrument.guard import record_failure
+from watchkeeper.instrument.pages import BODY_BYTES_MAX, Ask, Page, Pages, answered
 from watchkeeper.vocabulary.limits import limit
 
 __all__ = ["MetricsListener"]
@@ -36,6 +37,7 @@ class MetricsListener:
         path: Path of the metrics.
         port: Port to bind on 127.0.0.1, 0 for a free one.
         targets_dir: Directory for the announcement, made if missing; None announces nothing.
+        pages: Further pages that it answers, by path.
     """
 
     def __init__(
@@ -46,8 +48,10 @@ class MetricsListener:
         path: str = "/metrics",
         port: int = 0,
         targets_dir: Path | None = None,
+        pages: Pages | None = None,
     ) -> None:
         self._scrape = scrape
+        self._pages = pages or {}
         self._service = service
         self._path = path
         self._wanted_port = port
@@ -64,7 +68,7 @@ class MetricsListener:
             StartError: The port is in use.
         """
         try:
-            self._server = _Server(self._wanted_port, self._path, self._scrape)
+            self._server = _Server(self._wanted_port, self._path, self._scrape, self._pages)
         except OSError as error:
             raise StartError.explain(
                 "the listener for metrics cannot bind its port",
@@ -138,7 +142,10 @@ class _Server(ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 16
 
-    def __init__(self, port: int, path: str, scrape: Callable[[str], tuple[bytes, str]]) -> None:
+    def __init__(
+        self, port: int, path: str, scrape: Callable[[str], tuple[bytes, str]], pages: Pages
+    ) -> None:
+        self.pages = pages
         self.path = path
         self.scrape = scrape
         self.ending = threading.Event()
@@ -196,7 +203,10 @@ class _Handler(BaseHTTPRequestHandler):
     server: _Server
 
     def do_GET(self) -> None:
-        """Answer a scrape."""
+        """Answer a scrape, or a page."""
+        if self.path in self.server.pages:
+            self._answer_page(self.server.pages[self.path])
+            return
         if self.path.partition("?")[0] != self.server.path:
             self._answer(404, b"not found\n", "text/plain; charset=utf-8")
             return
@@ -208,12 +218,41 @@ class _Handler(BaseHTTPRequestHandler):
             return
         self._answer(200, body, kind)
 
+    def do_PUT(self) -> None:
+        """Answer a page."""
+        page = self.server.pages.get(self.path)
+        if page is None:
+            self.close_connection = True
+            self._answer(404, b"not found\n", "text/plain; charset=utf-8")
+            return
+        self._answer_page(page)
+
+    def do_DELETE(self) -> None:
+        """Answer a page."""
+        self.do_PUT()
+
     def do_HEAD(self) -> None:
         """Answer a scrape without its body."""
         self.do_GET()
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class's name
         """Stay quiet, as above."""
+
+    def _answer_page(self, page: Page) -> None:
+        length = self.headers.get("Content-Length", "0")
+        body: bytes | None = None
+        if length.isdecimal() and len(length) < 10 and int(length) <= BODY_BYTES_MAX:
+            body = self.rfile.read(int(length))
+        else:
+            self.close_connection = True
+        ask = Ask(self.command, self.headers.get("Authorization", ""), body)
+        found = answered(page, ask)
+        self.send_response(found.status)
+        for name, value in found.all_headers():
+            self.send_header(name, value)
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(found.body)
 
     def _answer(self, status: int, body: bytes, kind: str) -> None:
         self.send_response(status)
