@@ -215,25 +215,27 @@ def forked(work: Any) -> int:
     return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
 
 
-def test_a_forked_child_has_its_own_counts_and_target(tmp_path: Path) -> None:
-    """The child counts from zero, serves on its own port and announces itself; the parent stays."""
+def test_a_forked_child_counts_from_zero_on_the_page_of_both(tmp_path: Path) -> None:
+    """The child repeats nothing of its parent, and one target goes on to show the sum."""
     runtime = watchkeeper.configure(service="shop", targets_dir=tmp_path)
     counter = runtime.metrics.counter("llm.cost").child(("a", "b", "c", "d"))
     counter.inc(5)
     listener = runtime.listener
     assert listener is not None
-    port = listener.port
+
+    def page() -> str:
+        (file,) = tmp_path.iterdir()
+        (target,) = json.loads(file.read_text())
+        with urllib.request.urlopen(f"http://{target['targets'][0]}/metrics", timeout=5) as answer:
+            return str(answer.read().decode())
 
     def work() -> bool:
+        zero = counter.read() == 0.0
         counter.inc(1)
-        file = tmp_path / f"shop-{os.getpid()}.json"
-        (target,) = json.loads(file.read_text())
-        url = f"http://{target['targets'][0]}/metrics"
-        with urllib.request.urlopen(url, timeout=5) as answer:
-            text = answer.read().decode()
-        own = target["targets"][0] != f"127.0.0.1:{port}"
-        return own and 'tenant_id="d"} 1.0' in text
+        return zero and 'tenant_id="d"} 6.0' in page()
+
+    port = listener.port
 
     assert forked(work) == 0
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as answer:
-        assert 'tenant_id="d"} 5.0' in answer.read().decode()
+    assert 'tenant_id="d"} 6.0' in page()
+    assert port == listener.port

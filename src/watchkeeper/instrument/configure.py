@@ -13,7 +13,7 @@ from typing import Any, TextIO, Unpack
 
 from watchkeeper.clock import SystemClock
 from watchkeeper.errors import SettingError
-from watchkeeper.instrument import host, integrations, provider, redaction
+from watchkeeper.instrument import host, integrations, provider
 from watchkeeper.instrument.guard import guard
 from watchkeeper.instrument.integrations import propagation
 from watchkeeper.instrument.runtime import Runtime, build
@@ -59,21 +59,13 @@ class Arguments(ExportArguments, total=False):
     targets_dir: str | PathLike[str]
     metrics_port: int
     metrics_path: str
+    metrics_group: str
+    metrics_token: str
+    metrics_allow: Sequence[str]
     include_prometheus_client: bool
     capture_content: bool
     access_log_exclude: Sequence[str]
-    redact: bool
-    redact_keys: Sequence[str]
-    redact_keys_allowed: Sequence[str]
-    redact_kinds_off: Sequence[str]
-    redact_patterns: Mapping[str, str]
-    redact_mode: str
-    redact_hash_key: str
-    export_interval_s: float
-    export_timeout_s: float
     instrument: str | Sequence[str]
-    fastapi_operation_spans: bool
-    send_request_id: bool
     log_line_bytes_max: int
     log_burst_lines_max: int
     log_lines_per_s_max: int
@@ -196,7 +188,6 @@ def shutdown(timeout_s: float = 5.0) -> bool:
         with guard("shutdown.logs"):
             runtime.api_logs.withdraw()
             runtime.log_system.uninstall()
-            redaction.use(None)
         return runtime.stop(timeout_s)
 
 
@@ -244,7 +235,6 @@ def _start(settings: Settings) -> Runtime:
     runtime = build(settings, clock=SystemClock())
     if settings.enabled:
         runtime.start()
-        redaction.use(runtime.redactor)
         runtime.log_system.install()
         note = provider.offer(runtime.recorder.tracer_provider, runtime.derived)
         propagation.use(settings.propagators)
@@ -268,6 +258,13 @@ def _at_exit() -> None:
         shutdown()
 
 
+def _before_fork() -> None:
+    runtime = _STATE.runtime
+    if runtime is not None and runtime.settings.enabled:
+        with guard("fork"):
+            runtime.before_fork()
+
+
 def _after_fork() -> None:
     _STATE.lock = threading.RLock()
     runtime = _STATE.runtime
@@ -276,15 +273,15 @@ def _after_fork() -> None:
     with guard("fork"):
         runtime.after_fork()
         util: Any = sys.modules.get("multiprocessing.util")
-        if util is not None and runtime.listener is not None:
+        if util is not None:
             # Children of multiprocessing leave by os._exit, past atexit, and forget finalizers
             # that exist when they begin; this is called after that.
-            util.register_after_fork(runtime.listener, _finalize)
+            util.register_after_fork(runtime, _finalize)
 
 
-def _finalize(listener: Any) -> None:
+def _finalize(runtime: Any) -> None:
     util: Any = sys.modules["multiprocessing.util"]
-    util.Finalize(listener, listener.stop, exitpriority=0)
+    util.Finalize(runtime, runtime.leave, exitpriority=0)
 
 
-os.register_at_fork(after_in_child=_after_fork)
+os.register_at_fork(before=_before_fork, after_in_child=_after_fork)

@@ -9,6 +9,7 @@ import json
 import re
 import signal
 from collections.abc import Callable, Mapping, Sequence
+from ipaddress import ip_network
 from types import MappingProxyType
 from typing import TextIO, cast
 from urllib.parse import unquote, urlsplit
@@ -23,12 +24,12 @@ __all__ = [
     "log_level",
     "milliseconds",
     "names",
+    "networks",
     "one_of",
     "otlp_endpoint",
     "pairs",
     "path",
     "paths",
-    "patterns",
     "port",
     "positive",
     "prices",
@@ -40,7 +41,6 @@ __all__ = [
     "signal_otlp_endpoint",
     "stream",
     "text",
-    "words",
 ]
 
 _TRUE = frozenset({"1", "true", "yes", "on"})
@@ -258,28 +258,6 @@ def paths(given: object) -> tuple[str, ...]:
     return tuple(path(item) for item in items if str(item).strip())
 
 
-def words(given: object) -> tuple[str, ...]:
-    """Accept words, as a sequence or separated by commas."""
-    items = given.split(",") if isinstance(given, str) else given
-    if not isinstance(items, Sequence) or not all(isinstance(item, str) for item in items):
-        raise ValueError("words separated by commas")
-    return tuple(item.strip() for item in items if item.strip())
-
-
-def patterns(given: object) -> Mapping[str, str]:
-    """Accept a mapping of texts to texts, or the same as a JSON object."""
-    form = 'patterns by kind, such as {"order": "ORD-[0-9]{8}"}'
-    try:
-        found = given if isinstance(given, Mapping) else json.loads(str(given))
-    except ValueError:
-        raise ValueError(form) from None
-    if not isinstance(found, Mapping) or not all(
-        isinstance(part, str) for pair in found.items() for part in pair
-    ):
-        raise ValueError(form)
-    return MappingProxyType(dict(found))
-
-
 def genai_opt_in(given: object) -> bool:
     """Accept a bool, or the list of OpenTelemetry's variable, which may name other signals."""
     words = {word.strip() for word in str(given).split(",")}
@@ -317,6 +295,17 @@ def _rates(given: object, form: str) -> tuple[float, float, float, float]:
         plain if found.get("cache_read") is None else found["cache_read"] or 0.0,
         plain if found.get("cache_creation") is None else found["cache_creation"] or 0.0,
     )
+
+
+def networks(given: object) -> tuple[str, ...]:
+    """Accept IP networks or addresses, as a sequence or separated by commas."""
+    items = given.split(",") if isinstance(given, str) else given
+    if not isinstance(items, Sequence):
+        raise ValueError("networks such as 10.0.0.0/8,::1")  # noqa: TRY004 - one error for all
+    try:
+        return tuple(str(ip_network(str(item).strip())) for item in items if str(item).strip())
+    except ValueError as error:
+        raise ValueError(f"networks such as 10.0.0.0/8,::1 ({error})") from error
 
 
 def stream(given: object) -> TextIO:

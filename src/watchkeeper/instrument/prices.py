@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 from watchkeeper.instrument.usage import Usage
 from watchkeeper.vocabulary.limits import limit
 
-__all__ = ["WARM", "Rates", "price", "warm_prices"]
+__all__ = ["Rates", "price", "warm_prices"]
 
 _MODELS_MAX = limit("price_models_max")
 _PROBE = 1_000_000
@@ -48,8 +48,7 @@ class Rates(NamedTuple):
 
 
 _OWN: Mapping[str, tuple[float, float, float, float]] = MappingProxyType({})
-WARM = threading.Lock()
-"""Held once the table was loaded, or is being loaded."""
+_WARM = threading.Lock()
 
 
 class _Known:
@@ -102,14 +101,15 @@ def price(
         _KNOWN.rates[key] = rates
     if rates is None:
         return None
-    if rates is False or rates is True:
+    if isinstance(rates, bool):
         return table.ask(provider, model, usage)
     return _sum(rates, usage)
 
 
 def warm_prices() -> None:
     """Load the price table in a thread, once, so that no call waits for it on an event loop."""
-    if WARM.acquire(blocking=False):
+    # Tested without the lock first, since this runs with every call.
+    if not _WARM.locked() and _WARM.acquire(blocking=False):
         threading.Thread(
             target=price,
             args=("openai", "gpt-4o", Usage(1, 1)),

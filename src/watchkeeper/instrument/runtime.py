@@ -8,7 +8,6 @@ import sys
 import tempfile
 import uuid
 from collections.abc import Callable, Mapping
-from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,15 +19,17 @@ from watchkeeper.instrument import host as hosts
 from watchkeeper.instrument.derive import Derived
 from watchkeeper.instrument.exporting import exporters
 from watchkeeper.instrument.guard import guard
-from watchkeeper.instrument.integrations.sql import sanitised
 from watchkeeper.instrument.logs import LEVELS, ApiLoggerProvider, LogSystem
 from watchkeeper.instrument.metrics import MetricSet
+from watchkeeper.instrument.metrics.access import Access
 from watchkeeper.instrument.metrics.listener import MetricsListener
 from watchkeeper.instrument.metrics.loop import LoopMonitor
 from watchkeeper.instrument.metrics.pipeline import register_pipeline_metrics
-from watchkeeper.instrument.metrics.process import register_process_metrics
-from watchkeeper.instrument.pages import Pages
-from watchkeeper.instrument.prices import price
+from watchkeeper.instrument.metrics.process import (
+    register_process_metrics,
+    restart_process_metrics,
+)
+from watchkeeper.instrument.metrics.workers import Workers
 from watchkeeper.instrument.recorder import (
     ConsoleSpans,
     Exporter,
@@ -37,8 +38,6 @@ from watchkeeper.instrument.recorder import (
     Recorder,
     RecorderLimits,
 )
-from watchkeeper.instrument.redaction import Redactor
-from watchkeeper.instrument.redaction.build import build as build_redactor
 from watchkeeper.instrument.servers import watch_uvicorn
 from watchkeeper.instrument.settings import Settings
 from watchkeeper.instrument.slow import SlowQueries
@@ -64,7 +63,6 @@ class Runtime:
         metrics: MetricSet,
         logs: LogSystem,
         listener: MetricsListener | None,
-        redactor: Redactor,
     ) -> None:
         self.settings = settings
         self.clock = clock
@@ -72,12 +70,9 @@ class Runtime:
         self.metrics = metrics
         self.log_system = logs
         self.logs = logs.pipeline
-        self.pages = logs.pages
         self.listener = listener
-        self.redactor = redactor
-        self.derived = Derived(
-            metrics, partial(price, own=settings.llm_prices), genai_latest=settings.genai_latest
-        )
+        self.workers = Workers(metrics, clock, settings.metrics_group)
+        self.derived = Derived(metrics)
         self.stdlib = logs.stdlib
         self.api_logs = ApiLoggerProvider()
         self.loops = LoopMonitor()
@@ -115,10 +110,14 @@ class Runtime:
                 watch_uvicorn(_ending)
 
     def start(self) -> None:
-        """Start the side listener, if there is one."""
-        if self.listener is not None and not self._serving:
-            self._serving = True
-            self.listener.start()
+        """Join the other workers, if there are any, and start the side listener, if there is one."""
+        if self._serving:
+            return
+        self._serving = True
+        with guard("metrics.group"):
+            self.workers.start()
+        if self.listener is not None:
+            self.listener.start(self.workers.crew)
 
     def flush(self, timeout_s: float = 10.0) -> bool:
         """Return whether everything recorded so far was delivered within *timeout_s* seconds."""
@@ -131,9 +130,14 @@ class Runtime:
             Whether everything was delivered.
         """
         self.loops.stop()
+        self.leave()
+        return self.recorder.shutdown(timeout_s)
+
+    def leave(self) -> None:
+        """Leave the metrics to the other workers: this process ends."""
         if self.listener is not None:
             self.listener.stop()
-        return self.recorder.shutdown(timeout_s)
+        self.workers.stop()
 
     def settle(self, timeout_s: float = 3.0) -> None:
         """Deliver what was recorded and withdraw the announcement: the process may end any moment.
@@ -143,13 +147,20 @@ class Runtime:
         if self.listener is not None:
             self.listener.withdraw()
         self.flush(timeout_s)
+        self.workers.say()
+
+    def before_fork(self) -> None:
+        """Found a group with the child that is about to be, unless there is one already."""
+        if self.workers.before_fork() and self.listener is not None and self.workers.crew:
+            self.listener.join(self.workers.crew)
 
     def after_fork(self) -> None:
         """Begin anew in a forked child; the recorder has done so by itself."""
-        self.metrics.reset()
+        restart_process_metrics()
+        self.workers.after_fork()
         self.log_system.after_fork()
         if self.listener is not None:
-            self.listener.after_fork()
+            self.listener.after_fork(self.workers.crew)
 
 
 def build(
@@ -167,26 +178,21 @@ def build(
         exporter: Where telemetry goes; default OTLP as the settings say.
         ids: Where trace and span ids come from; random ones if None.
     """
-    redactor = build_redactor(settings, sanitised)
-    recorder = _recorder(settings, clock, exporter, ids or RandomIds(), redactor)
+    recorder = _recorder(settings, clock, exporter, ids or RandomIds())
     metrics = MetricSet(
         clock=clock,
         series_max=settings.metric_series_max,
         include_prometheus_client=settings.include_prometheus_client,
     )
-    logs = LogSystem(
-        settings, clock=clock, metrics=metrics, emit=recorder.emit_log, redactor=redactor
-    )
+    logs = LogSystem(settings, clock=clock, metrics=metrics, emit=recorder.emit_log)
     runtime = Runtime(
         settings,
         clock=clock,
         recorder=recorder,
         metrics=metrics,
         logs=logs,
-        listener=_listener(settings, metrics, logs.pages),
-        redactor=redactor,
+        listener=_listener(settings, metrics),
     )
-    metrics.counter("watchkeeper.redactions").collect_from(redactor.totals)
     runtime.derived.watch_slow_queries(
         settings.slow_query_s,
         SlowQueries(
@@ -201,7 +207,7 @@ def build(
     runtime.derived.bound_reject_reasons(settings.reject_reasons_max)
     recorder.add_end_hook(runtime.derived, "derive")
     if settings.enabled and "console" in settings.traces_exporter:
-        recorder.add_end_hook(ConsoleSpans(settings.log_stream, redactor), "console")
+        recorder.add_end_hook(ConsoleSpans(settings.log_stream), "console")
     register_process_metrics(metrics, clock, _version())
     register_pipeline_metrics(metrics, recorder.stats)
     return runtime
@@ -238,7 +244,7 @@ def _ending() -> Callable[[], None] | None:
 
 
 def _recorder(
-    settings: Settings, clock: Clock, exporter: Exporter | None, ids: IdSource, redactor: Redactor
+    settings: Settings, clock: Clock, exporter: Exporter | None, ids: IdSource
 ) -> Recorder:
     return Recorder(
         lambda: resource(settings),
@@ -259,7 +265,6 @@ def _recorder(
             batch_bytes_max=settings.batch_bytes_max,
             spool_bytes_max=settings.spool_bytes_max,
         ),
-        redactor=redactor,
         spool_dir=spool_dir(settings),
         interval_s=settings.export_interval_s,
     )
@@ -275,7 +280,7 @@ def spool_dir(settings: Settings) -> Path:
     return Path(tempfile.gettempdir(), f"watchkeeper-{os.getuid()}", "spool")
 
 
-def _listener(settings: Settings, metrics: MetricSet, pages: Pages) -> MetricsListener | None:
+def _listener(settings: Settings, metrics: MetricSet) -> MetricsListener | None:
     if settings.metrics_port is None and not settings.targets_dir:
         return None
     return MetricsListener(
@@ -284,7 +289,7 @@ def _listener(settings: Settings, metrics: MetricSet, pages: Pages) -> MetricsLi
         path=settings.metrics_path,
         port=settings.metrics_port or 0,
         targets_dir=Path(settings.targets_dir) if settings.targets_dir else None,
-        pages=pages,
+        refusal=Access(settings.metrics_token, settings.metrics_allow).refusal,
     )
 
 

@@ -1,6 +1,6 @@
 """Every metric that watchkeeper emits."""
 
-from watchkeeper.vocabulary.model import Kind, Metric, Origin
+from watchkeeper.vocabulary.model import Kind, Merge, Metric, Origin
 
 __all__ = ["METRICS", "METRIC_BY_NAME", "METRIC_BY_SERIES"]
 
@@ -16,6 +16,7 @@ _QUERY_S = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0
 
 _C, _U, _G, _H = Kind.COUNTER, Kind.UPDOWN, Kind.GAUGE, Kind.HISTOGRAM
 _GENAI, _OWN = Origin.SEMCONV_GENAI, Origin.OWN
+_MAX, _MIN, _MAX_EVER = Merge.MAX, Merge.MIN, Merge.MAX_EVER
 _LLM_LABELS = ("gen_ai.operation.name", "gen_ai.provider.name", "gen_ai.request.model")
 
 _APPLICATION: tuple[Metric, ...] = (
@@ -38,15 +39,6 @@ _APPLICATION: tuple[Metric, ...] = (
         "http.server.request.body.size", _H, "By", "Size of HTTP request bodies.",
         ("http.request.method", "http.route", "http.response.status_code", "url.scheme"), _BYTES,
         stability="development",
-    ),
-    Metric(
-        "http.client.request.duration", _H, "s",
-        "Duration of HTTP requests that were sent, by server and status.",
-        (
-            "http.request.method", "server.address", "server.port", "http.response.status_code",
-            "error.type",
-        ),
-        _HTTP_S, series_max=500,
     ),
     # database
     Metric(
@@ -201,7 +193,7 @@ _APPLICATION: tuple[Metric, ...] = (
     ),
     Metric(
         "pipeline.last_success.time", _G, "s", "Unix time of a pipeline's last successful run.",
-        ("pipeline.name",), (), _OWN, "development",
+        ("pipeline.name",), (), _OWN, "development", merge=_MAX_EVER,
     ),
     Metric(
         "pipeline.rejects", _C, "{item}", "Items that a stage rejected, by reason.",
@@ -209,11 +201,11 @@ _APPLICATION: tuple[Metric, ...] = (
     ),
     Metric(
         "pipeline.watermark.time", _G, "s", "Unix time of the newest item that a pipeline took in.",
-        ("pipeline.name",), (), _OWN, "development",
+        ("pipeline.name",), (), _OWN, "development", merge=_MAX_EVER,
     ),
     Metric(
         "pipeline.backlog", _G, "{item}", "Items that wait for a pipeline.",
-        ("pipeline.name",), (), _OWN, "development",
+        ("pipeline.name",), (), _OWN, "development", merge=_MAX,
     ),
     # jobs
     Metric(
@@ -226,7 +218,7 @@ _APPLICATION: tuple[Metric, ...] = (
     ),
     Metric(
         "job.queue.depth", _G, "{job}", "Background jobs waiting in a queue.",
-        ("job.queue",), (), _OWN, "development",
+        ("job.queue",), (), _OWN, "development", merge=_MAX,
     ),
     Metric(
         "job.retries", _C, "{attempt}", "Attempts at a job that ended in a retry.",
@@ -247,11 +239,11 @@ _APPLICATION: tuple[Metric, ...] = (
     ),
     Metric(
         "job.last_success.time", _G, "s", "Unix time of a job's last success.",
-        ("job.name",), (), _OWN, "development",
+        ("job.name",), (), _OWN, "development", merge=_MAX_EVER,
     ),
     Metric(
         "job.schedule.interval", _G, "s", "Time between two scheduled runs of a job.",
-        ("job.name",), (), _OWN, "development",
+        ("job.name",), (), _OWN, "development", merge=_MAX,
     ),
     # authentication
     Metric(
@@ -268,20 +260,20 @@ _APPLICATION: tuple[Metric, ...] = (
         "users.active", _G, "{user}",
         "Distinct users of a day (UTC) on this host: today's so far, and yesterday's. "
         "Every process of a service shows the same number, and numbers of several hosts do not add up.",
-        ("day",), (), _OWN, "development",
+        ("day",), (), _OWN, "development", merge=_MAX,
     ),
     # health checks
     Metric(
         "health.check.status", _G, "", "1 while a health check succeeds, 0 while it fails.",
-        ("health.check.name",), (), _OWN, "development",
+        ("health.check.name",), (), _OWN, "development", merge=_MIN,
     ),
     Metric(
         "health.check.duration", _G, "s", "Duration of a health check's last run.",
-        ("health.check.name",), (), _OWN, "development",
+        ("health.check.name",), (), _OWN, "development", merge=_MAX,
     ),
     Metric(
         "health.check.last_success.time", _G, "s", "Unix time of a health check's last success.",
-        ("health.check.name",), (), _OWN, "development",
+        ("health.check.name",), (), _OWN, "development", merge=_MAX_EVER,
     ),
     # process
     Metric(
@@ -297,18 +289,42 @@ _APPLICATION: tuple[Metric, ...] = (
         "process.unix.file_descriptor.count", _U, "{file_descriptor}",
         "Open file descriptors of the process.", stability="development",
     ),
-    Metric("process.uptime", _G, "s", "Time since the process started.", stability="development"),
+    Metric(
+        "process.context_switches", _C, "{context_switch}", "Context switches of the process.",
+        ("process.context_switch.type",), stability="development",
+    ),
+    Metric(
+        "process.uptime", _G, "s", "Time since the process started.", stability="development",
+        merge=_MAX,
+    ),
     Metric(
         "cpython.gc.collections", _C, "{collection}", "Runs of the garbage collector.",
         ("cpython.gc.generation",), stability="development",
     ),
     Metric(
+        "cpython.gc.collected_objects", _C, "{object}", "Objects that the garbage collector freed.",
+        ("cpython.gc.generation",), stability="development",
+    ),
+    Metric(
+        "cpython.gc.uncollectable_objects", _C, "{object}",
+        "Objects that the garbage collector found and could not free.",
+        ("cpython.gc.generation",), stability="development",
+    ),
+    Metric(
+        "python.gc.pause", _C, "s", "Time that the program stood still for the garbage collector.",
+        ("cpython.gc.generation",), (), _OWN, "development",
+    ),
+    Metric(
         "event_loop.lag", _G, "s", "Delay of the event loop, the worst of the last interval.",
-        (), (), _OWN, "development",
+        (), (), _OWN, "development", merge=_MAX,
     ),
     Metric(
         "watchkeeper.build.info", _G, "", "Always 1; versions as labels.",
-        ("version", "python"), (), _OWN,
+        ("version", "python"), (), _OWN, merge=_MAX,
+    ),
+    Metric(
+        "watchkeeper.metrics.processes", _U, "{process}",
+        "Processes whose metrics are on this page.", (), (), _OWN,
     ),
     # our own pipeline in the application
     Metric(
@@ -360,17 +376,16 @@ _APPLICATION: tuple[Metric, ...] = (
         ("hook",), (), _OWN,
     ),
     Metric(
-        "watchkeeper.redactions", _C, "{secret}", "Secrets masked in logs and spans, by kind.",
-        ("redaction.kind",), (), _OWN,
-    ),
-    Metric(
         "watchkeeper.metric.overflow", _C, "{update}",
         "Updates folded into an overflow series.", ("reason",), (), _OWN,
     ),
 )  # fmt: skip
 
 _SERVER: tuple[Metric, ...] = tuple(
-    Metric(name, kind, unit, brief, labels, buckets, _OWN, "development", emitter="server")
+    Metric(
+        name, kind, unit, brief, labels, buckets, _OWN, "development", emitter="server",
+        merge=_MAX if kind is _G else Merge.SUM,
+    )
     for name, kind, unit, brief, labels, buckets in (
         ("watchkeeper.server.requests", _C, "{request}", "Requests to the embedded server.",
          ("endpoint", "code"), ()),

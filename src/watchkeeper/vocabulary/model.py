@@ -6,7 +6,17 @@ import re
 from dataclasses import dataclass
 from enum import Enum
 
-__all__ = ["Attribute", "Event", "Kind", "Limit", "Metric", "Origin", "Span", "label_name"]
+__all__ = [
+    "Attribute",
+    "Event",
+    "Kind",
+    "Limit",
+    "Merge",
+    "Metric",
+    "Origin",
+    "Span",
+    "label_name",
+]
 
 _UNIT_WORDS = {"s": "seconds", "By": "bytes", "USD": "usd"}
 """Units that become a word in a Prometheus name, by OpenTelemetry's compatibility document."""
@@ -20,6 +30,19 @@ class Kind(Enum):
     """A sum that goes up and down; Prometheus shows it as a gauge."""
     GAUGE = "gauge"
     HISTOGRAM = "histogram"
+
+
+class Merge(Enum):
+    """How the values that several processes have for one series become one."""
+
+    SUM = "sum"
+    """Counters, histograms, and gauges of what each process holds for itself."""
+    MAX = "max"
+    """The largest of the living processes: the worst one, or something that all of them see."""
+    MIN = "min"
+    """The smallest of the living processes: whether all of them agree that something is well."""
+    MAX_EVER = "max, kept"
+    """The largest that any process had, also one that is gone: the time of a last success."""
 
 
 class Origin(Enum):
@@ -71,6 +94,8 @@ class Metric:
     """Series that one process may create; the rest fold into one overflow series."""
     emitter: str = "application"
     """``application`` (in the instrumented process) or ``server`` (the embedded engine)."""
+    merge: Merge = Merge.SUM
+    """How the workers of a group add up. Only a `Kind.GAUGE` has a choice, and must make it."""
 
     @property
     def unit_word(self) -> str:

@@ -105,12 +105,11 @@ class _Book:
                 present.every_ns, present.grace_ns = beat.every_ns, beat.grace_ns
             else:
                 self.beats[name] = beat
-            watch = self._watch
-            if watch is None or watch.host is not host or not watch.is_alive():
+            if self._watch is None or not self._watch.is_alive():
                 self._watch = _Watch(host, self.look)
                 self._watch.start()
             else:
-                watch.again.set()
+                self._watch.again.set()
 
     def forget(self, name: str) -> None:
         with self._lock:
@@ -170,7 +169,7 @@ class _Watch(threading.Thread):
     def __init__(self, host: Host, look: Callable[[], float]) -> None:
         super().__init__(name="watchkeeper-schedules", daemon=True)
         self.again = threading.Event()
-        self.host = host
+        self._expected = host
         self._look = look
 
     def run(self) -> None:
@@ -179,7 +178,7 @@ class _Watch(threading.Thread):
         while True:
             self.again.wait(max(wait_s, 0.01))
             self.again.clear()
-            if hosts.current() is not self.host:
+            if hosts.current() is not self._expected:
                 return
             try:
                 wait_s = self._look()

@@ -7,7 +7,6 @@ its place among the requests in flight, and at its end the access event. How byt
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from contextvars import Token
 from random import getrandbits
 from typing import Any
@@ -19,6 +18,7 @@ from watchkeeper.instrument import context, redaction
 from watchkeeper.instrument.errors import error_type
 from watchkeeper.instrument.guard import record_failure
 from watchkeeper.instrument.host import Host
+from watchkeeper.instrument.integrations.scrape import Scraper
 from watchkeeper.instrument.metrics import Gauge
 from watchkeeper.instrument.recorder.current import activate, deactivate
 from watchkeeper.instrument.recorder.span import RecordedSpan
@@ -53,7 +53,7 @@ class Front:
     def __init__(self, host: Host) -> None:
         self.host = host
         self.metrics_path = host.settings.metrics_path
-        self.pages = host.pages
+        self.scraper = Scraper(host)
         self.quiet = frozenset(host.settings.access_log_exclude)
         self._active = host.metrics.gauge("http.server.active_requests")
         self._children: dict[tuple[str, str], Gauge] = {}
@@ -100,7 +100,6 @@ class Exchange:
         "_front",
         "_outside",
         "_outside_id",
-        "at_end",
         "complete",
         "end_ns",
         "finished",
@@ -123,8 +122,6 @@ class Exchange:
         self.complete = False
         """The whole answer was handed to the server, or is about to be."""
         self.finished = False
-        self.at_end: Callable[[], None] | None = None
-        """Called once when the request ends, within its context."""
         self.end_ns: int | None = None
         self._error: BaseException | None = None
         self._active = active
@@ -161,8 +158,6 @@ class Exchange:
         self.finished = True
         try:
             self._active.dec()
-            if self.at_end is not None:
-                self.at_end()
             self._describe()
             if self.span.attributes["url.path"] not in self._front.quiet:
                 self._log()

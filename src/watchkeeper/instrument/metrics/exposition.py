@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from itertools import accumulate
+from typing import Any
 
+from watchkeeper.instrument.metrics.cells import numbers
 from watchkeeper.instrument.metrics.families import (
     CounterFamily,
     GaugeFamily,
     HistogramFamily,
     label_block,
 )
-from watchkeeper.instrument.metrics.instruments import Exemplar
+from watchkeeper.instrument.metrics.totals import Totals
+from watchkeeper.vocabulary.metrics import METRIC_BY_NAME
 from watchkeeper.vocabulary.model import Kind, Metric
 
-__all__ = ["OPENMETRICS_TYPE", "TEXT_TYPE", "prefers_openmetrics", "render"]
+__all__ = ["OPENMETRICS_TYPE", "TEXT_TYPE", "prefers_openmetrics", "render", "render_totals"]
 
 TEXT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 OPENMETRICS_TYPE = "application/openmetrics-text; version=1.0.0; charset=utf-8"
@@ -28,6 +31,8 @@ _TYPE = {
 _SPECIAL = {"inf": "+Inf", "-inf": "-Inf", "nan": "NaN"}
 
 AnyFamily = CounterFamily | GaugeFamily | HistogramFamily
+_Row = tuple[str, list[float], Sequence[Any] | None]
+"""Labels, cells and exemplars of one series of a histogram."""
 
 
 def prefers_openmetrics(accept: str) -> bool:
@@ -67,12 +72,35 @@ def render(
     out: list[str] = []
     for family in families:
         if isinstance(family, HistogramFamily):
-            lines = _histogram_lines(family, openmetrics=openmetrics)
+            rows = [(one.prefix, numbers(one.cells), one.exemplars) for one in family.series()]
+            lines = _histogram_lines(family.metric, rows, openmetrics=openmetrics)
         else:
             lines = _value_lines(family, failed)
         if lines:
             out.append(_header(family.metric, openmetrics=openmetrics))
             out.extend(lines)
+    return out
+
+
+def render_totals(totals: Totals, *, openmetrics: bool) -> list[str]:
+    """Return the text of what several processes have counted, in pieces, without ``# EOF``."""
+    out: list[str] = []
+    for name, family in totals.values.items():
+        metric = METRIC_BY_NAME[name]
+        if metric.kind is Kind.HISTOGRAM:
+            exemplars = totals.exemplars.get(name, {})
+            rows = [(labels, cells, exemplars.get(labels)) for labels, cells in family.items()]
+            lines = _histogram_lines(metric, rows, openmetrics=openmetrics)
+        else:
+            wire = metric.prometheus_name
+            lines = [
+                f"{wire}{{{labels}}} {_number(cells[0])}\n"
+                if labels
+                else f"{wire} {_number(cells[0])}\n"
+                for labels, cells in family.items()
+            ]
+        out.append(_header(metric, openmetrics=openmetrics))
+        out.extend(lines)
     return out
 
 
@@ -113,14 +141,13 @@ def _value_lines(
     return lines
 
 
-def _histogram_lines(family: HistogramFamily, *, openmetrics: bool) -> list[str]:
-    name = family.name
-    tails = [f'{_number(float(bound))}"}} ' for bound in (*family.metric.buckets, float("inf"))]
+def _histogram_lines(metric: Metric, rows: Iterable[_Row], *, openmetrics: bool) -> list[str]:
+    name = metric.prometheus_name
+    tails = [f'{_number(float(bound))}"}} ' for bound in (*metric.buckets, float("inf"))]
     lines: list[str] = []
-    for child in family.series():
-        counts, total, exemplars = child.counts[:], child.total, child.exemplars
-        running = list(accumulate(counts))
-        labels = child.prefix
+    for labels, cells, exemplars in rows:
+        total = cells[-1]
+        running = list(map(int, accumulate(cells[:-1])))
         head = f'{name}_bucket{{{labels},le="' if labels else f'{name}_bucket{{le="'
         if openmetrics and exemplars is not None:
             lines += [
@@ -134,7 +161,7 @@ def _histogram_lines(family: HistogramFamily, *, openmetrics: bool) -> list[str]
     return lines
 
 
-def _exemplar(exemplar: Exemplar | None) -> str:
+def _exemplar(exemplar: Sequence[Any] | None) -> str:
     if exemplar is None:
         return ""
     value, trace_id, span_id, at_ns = exemplar

@@ -7,6 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from typing import Generic, TypeVar
 
+from watchkeeper.instrument.metrics.cells import Cells, Series
 from watchkeeper.instrument.metrics.instruments import (
     Counter,
     Gauge,
@@ -38,22 +39,27 @@ Collect = Callable[[], Mapping[tuple[str, ...], float]]
 """Returns label values, in declared order, and the value of each series."""
 
 _Child = TypeVar("_Child", Counter, Gauge, Histogram)
+_Value = TypeVar("_Value", Counter, Gauge)
 
 
 class Hooks:
-    """What a family tells its set: the clock, refused values and folded updates."""
+    """What a family asks of its set: the clock, cells, and to note refused and folded updates."""
 
-    __slots__ = ("folded", "now_ns", "refused")
+    __slots__ = ("folded", "forget", "now_ns", "refused", "take")
 
     def __init__(
         self,
         now_ns: Callable[[], int],
         refused: Callable[[], None],
         folded: Callable[[], None],
+        take: Callable[[Series], Cells],
+        forget: Callable[[Series], None],
     ) -> None:
         self.now_ns = now_ns
         self.refused = refused
         self.folded = folded
+        self.take = take
+        self.forget = forget
 
 
 def label_block(names: tuple[str, ...], values: tuple[str, ...]) -> str:
@@ -76,8 +82,8 @@ class Family(ABC, Generic[_Child]):
         self.name = metric.prometheus_name
         self.label_names = metric.label_names
         self.collect: Collect | None = None
+        self.series_max = min(metric.series_max, series_max)
         self._hooks = hooks
-        self._series_max = min(metric.series_max, series_max)
         self._children: dict[tuple[str, ...], _Child] = {}
         self._overflow: _Child | None = None
         self._lock = threading.Lock()
@@ -102,7 +108,9 @@ class Family(ABC, Generic[_Child]):
     def remove(self, values: tuple[str, ...]) -> None:
         """Forget the series with these label values, if it exists."""
         with self._lock:
-            self._children.pop(values, None)
+            if self._children.pop(values, None) is not None:
+                labels = label_block(self.label_names, values)
+                self._hooks.forget(Series(self.metric.name, labels, 0))
 
     def series(self) -> list[_Child]:
         """Return every series at this moment, the overflow series last."""
@@ -111,11 +119,29 @@ class Family(ABC, Generic[_Child]):
             children.append(self._overflow)
         return children
 
-    def reset(self) -> None:
-        """Set every series to zero, keeping the objects that hooks hold on to."""
+    def labelled(self) -> list[tuple[str, _Child]]:
+        """Return every series with its labels as the exposition writes them."""
+        # Under the lock, so that no series is just being made with cells of before.
+        with self._lock:
+            found = [
+                (label_block(self.label_names, values), child)
+                for values, child in self._children.items()
+            ]
+            if self._overflow is not None:
+                found.append((OVERFLOW, self._overflow))
+        return found
+
+    def renew_lock(self) -> None:
+        """Make a new lock: in a forked child the old one may be held by a thread that is gone."""
         self._lock = threading.Lock()
-        for child in self.series():
-            child.reset()
+
+    @property
+    def cell_count(self) -> int:
+        """Cells of one series."""
+        return len(self.metric.buckets) + 2 if self.metric.buckets else 1
+
+    def _cells(self, labels: str) -> Cells:
+        return self._hooks.take(Series(self.metric.name, labels, self.cell_count))
 
     def prefix(self, labels: str) -> str:
         """Return what a line of the series starts with, up to the value."""
@@ -136,7 +162,7 @@ class Family(ABC, Generic[_Child]):
             child = self._children.get(key)
             if child is not None:
                 return child
-            if len(self._children) < self._series_max:
+            if len(self._children) < self.series_max:
                 child = self._children[key] = self._make(label_block(self.label_names, key))
                 return child
             if self._overflow is None:
@@ -145,26 +171,47 @@ class Family(ABC, Generic[_Child]):
         return self._overflow
 
 
-class CounterFamily(Family[Counter]):
-    """The series of a counter; `collect_from` reads them from elsewhere at each exposition."""
+class _Called(Family[_Value]):
+    """A family whose series may be read from elsewhere at each exposition."""
 
     def collect_from(self, collect: Collect | None) -> None:
         """Add the series that *collect* returns; None removes them."""
         self.collect = collect
+
+    def called(self, failed: Callable[[Exception], None]) -> dict[str, list[float]]:
+        """Return the series that are read from elsewhere, by their labels.
+
+        Args:
+            failed: Called for each callback that raised; its series is left out.
+        """
+        found: dict[str, list[float]] = {}
+        for labels, child in self.labelled():
+            if child.function is not None:
+                try:
+                    found[labels] = [float(child.function())]
+                except Exception as error:  # noqa: BLE001 - a callback of the application
+                    failed(error)
+        if self.collect is not None:
+            try:
+                for values, value in self.collect().items():
+                    found[label_block(self.label_names, values)] = [float(value)]
+            except Exception as error:  # noqa: BLE001 - likewise
+                failed(error)
+        return found
+
+
+class CounterFamily(_Called[Counter]):
+    """The series of a counter."""
 
     def _make(self, labels: str) -> Counter:
-        return counter_type(self.prefix(labels), self._hooks.refused)
+        return counter_type(self.prefix(labels), self._hooks.refused, self._cells(labels))
 
 
-class GaugeFamily(Family[Gauge]):
-    """The series of a gauge or up-down counter; `collect_from` reads them from elsewhere."""
-
-    def collect_from(self, collect: Collect | None) -> None:
-        """Add the series that *collect* returns; None removes them."""
-        self.collect = collect
+class GaugeFamily(_Called[Gauge]):
+    """The series of a gauge or up-down counter."""
 
     def _make(self, labels: str) -> Gauge:
-        return gauge_type(self.prefix(labels))
+        return gauge_type(self.prefix(labels), self._cells(labels))
 
 
 class HistogramFamily(Family[Histogram]):
@@ -176,5 +223,9 @@ class HistogramFamily(Family[Histogram]):
 
     def _make(self, labels: str) -> Histogram:
         return histogram_type(
-            self.prefix(labels), self.metric.buckets, self._hooks.now_ns, self._hooks.refused
+            self.prefix(labels),
+            self.metric.buckets,
+            self._hooks.now_ns,
+            self._hooks.refused,
+            self._cells(labels),
         )

@@ -1,8 +1,13 @@
 """The values behind one series: counter, gauge, histogram.
 
-Why no lock: between the read and the write of ``self.value += amount`` CPython (3.11 to 3.14 with
+They live in cells (see `cells`), which are plain memory or a file that sibling processes read.
+
+Why no lock: between the read and the write of ``self.cells[0] += amount`` CPython (3.11 to 3.14 with
 the GIL) has no point at which it switches threads or runs signal handlers, so the update is atomic,
-cannot deadlock in a handler and needs no repair after a fork. A build without the GIL gets the
+cannot deadlock in a handler and needs no repair after a fork. It has such points at the start of a
+function, at calls and at jumps backwards, and in 3.11 where an object is made that the garbage
+collector tracks; subscripts of a `memoryview` and sums of floats are none of these. For the same
+reason `move` can exchange the cells below running threads. A build without the GIL gets the
 subclasses with a lock; `counter_type` and its siblings choose once, at import.
 """
 
@@ -12,6 +17,8 @@ import sys
 import threading
 from bisect import bisect_left
 from collections.abc import Callable, Sequence
+
+from watchkeeper.instrument.metrics.cells import Cells, heap_cells
 
 __all__ = [
     "Counter",
@@ -30,73 +37,93 @@ Exemplar = tuple[float, int, int, int]
 class Counter:
     """A sum that only grows."""
 
-    __slots__ = ("_refuse", "prefix", "value")
+    __slots__ = ("_refuse", "cells", "prefix")
 
-    def __init__(self, prefix: str, refuse: Callable[[], None]) -> None:
+    function: Callable[[], float] | None = None
+    """Like a gauge's; a counter always has a value of its own."""
+
+    def __init__(self, prefix: str, refuse: Callable[[], None], cells: Cells | None = None) -> None:
         self.prefix = prefix
-        self.value = 0.0
+        self.cells = heap_cells(1) if cells is None else cells
         self._refuse = refuse
 
     def inc(self, amount: float = 1.0) -> None:
         """Add *amount*; a negative number or NaN is refused and counted, never raised."""
         if amount >= 0.0:
-            self.value += amount
+            self.cells[0] += amount
         else:
             self._refuse()
 
     def read(self) -> float:
         """Return the sum."""
-        return self.value
+        value: float = self.cells[0]
+        return value
 
-    def reset(self) -> None:
-        """Start again from zero, as a forked child does."""
-        self.value = 0.0
+    def move(self, cells: Cells) -> None:
+        """Go on in other cells, with the sum so far."""
+        cells[0] = self.cells[0]
+        self.cells = cells
+
+    def restart(self, cells: Cells) -> None:
+        """Go on in other cells with what they hold, as a forked child does."""
+        self.cells = cells
 
 
 class Gauge:
     """A value that goes up and down, or a function that returns it."""
 
-    __slots__ = ("_function", "prefix", "value")
+    __slots__ = ("_function", "cells", "prefix")
 
-    def __init__(self, prefix: str) -> None:
+    def __init__(self, prefix: str, cells: Cells | None = None) -> None:
         self.prefix = prefix
-        self.value = 0.0
+        self.cells = heap_cells(1) if cells is None else cells
         self._function: Callable[[], float] | None = None
 
     def set(self, value: float) -> None:
         """Replace the value."""
-        self.value = value
+        self.cells[0] = value
 
     def inc(self, amount: float = 1.0) -> None:
         """Add *amount*."""
-        self.value += amount
+        self.cells[0] += amount
 
     def dec(self, amount: float = 1.0) -> None:
         """Subtract *amount*."""
-        self.value -= amount
+        self.cells[0] -= amount
 
     def set_function(self, function: Callable[[], float] | None) -> None:
         """Read the value from *function* at each exposition; None goes back to the stored value."""
         self._function = function
 
+    @property
+    def function(self) -> Callable[[], float] | None:
+        """What the value is read from, if it is not stored."""
+        return self._function
+
     def read(self) -> float:
         """Return the value; whatever the function raises passes through."""
         function = self._function
-        return self.value if function is None else function()
+        value: float = self.cells[0] if function is None else function()
+        return value
 
-    def reset(self) -> None:
-        """Start again from zero, as a forked child does; a function stays."""
-        self.value = 0.0
+    def move(self, cells: Cells) -> None:
+        """Go on in other cells, with the value so far."""
+        cells[0] = self.cells[0]
+        self.cells = cells
+
+    def restart(self, cells: Cells) -> None:
+        """Go on in other cells with what they hold, as a forked child does; a function stays."""
+        self.cells = cells
 
 
 class Histogram:
     """Observations counted in buckets.
 
-    ``counts[i]`` holds the observations that are at most ``bounds[i]`` and above the bound before;
-    the last entry holds those above every bound.
+    Cell ``i`` holds the observations that are at most ``bounds[i]`` and above the bound before, the
+    cell behind them those above every bound, and the last cell the sum.
     """
 
-    __slots__ = ("_now_ns", "_refuse", "bounds", "counts", "exemplars", "prefix", "total")
+    __slots__ = ("_now_ns", "_refuse", "bounds", "cells", "exemplars", "prefix")
 
     def __init__(
         self,
@@ -104,11 +131,11 @@ class Histogram:
         bounds: Sequence[float],
         now_ns: Callable[[], int],
         refuse: Callable[[], None],
+        cells: Cells | None = None,
     ) -> None:
         self.prefix = prefix
         self.bounds = bounds
-        self.counts = [0] * (len(bounds) + 1)
-        self.total = 0.0
+        self.cells = heap_cells(len(bounds) + 2) if cells is None else cells
         self.exemplars: list[Exemplar | None] | None = None
         self._now_ns = now_ns
         self._refuse = refuse
@@ -124,18 +151,35 @@ class Histogram:
         if value != value:  # noqa: PLR0124 - the fastest test for NaN
             self._refuse()
             return
-        self.counts[index] += 1
-        self.total += value
+        # No call from here to the last cell: `move` may not come between.
+        cells = self.cells
+        cells[index] += 1.0
+        cells[-1] += value
         if exemplar is not None:
             kept = self.exemplars
             if kept is None:
-                kept = self.exemplars = [None] * len(self.counts)
+                kept = self.exemplars = [None] * (len(self.bounds) + 1)
             kept[index] = (value, exemplar[0], exemplar[1], self._now_ns())
 
-    def reset(self) -> None:
-        """Start again from zero, as a forked child does."""
-        self.counts = [0] * (len(self.bounds) + 1)
-        self.total = 0.0
+    @property
+    def counts(self) -> list[int]:
+        """Observations of each bucket alone, those above every bound last."""
+        return [int(count) for count in self.cells.tolist()[:-1]]
+
+    @property
+    def total(self) -> float:
+        """The sum of all observations."""
+        value: float = self.cells[-1]
+        return value
+
+    def move(self, cells: Cells) -> None:
+        """Go on in other cells, with the observations so far."""
+        cells[:] = self.cells
+        self.cells = cells
+
+    def restart(self, cells: Cells) -> None:
+        """Go on in other cells with what they hold, as a forked child does."""
+        self.cells = cells
         self.exemplars = None
 
 
@@ -144,8 +188,8 @@ class LockedCounter(Counter):
 
     __slots__ = ("_lock",)
 
-    def __init__(self, prefix: str, refuse: Callable[[], None]) -> None:
-        super().__init__(prefix, refuse)
+    def __init__(self, prefix: str, refuse: Callable[[], None], cells: Cells | None = None) -> None:
+        super().__init__(prefix, refuse, cells)
         self._lock = threading.Lock()
 
     def inc(self, amount: float = 1.0) -> None:
@@ -153,15 +197,30 @@ class LockedCounter(Counter):
         with self._lock:
             super().inc(amount)
 
+    def move(self, cells: Cells) -> None:
+        """Go on in other cells under the lock."""
+        with self._lock:
+            super().move(cells)
+
+    def restart(self, cells: Cells) -> None:
+        """Go on in other cells; a forked child cannot rely on the lock that it inherited."""
+        self._lock = threading.Lock()
+        super().restart(cells)
+
 
 class LockedGauge(Gauge):
     """A gauge for builds without the GIL."""
 
     __slots__ = ("_lock",)
 
-    def __init__(self, prefix: str) -> None:
-        super().__init__(prefix)
+    def __init__(self, prefix: str, cells: Cells | None = None) -> None:
+        super().__init__(prefix, cells)
         self._lock = threading.Lock()
+
+    def set(self, value: float) -> None:
+        """Replace the value under the lock."""
+        with self._lock:
+            super().set(value)
 
     def inc(self, amount: float = 1.0) -> None:
         """Add *amount* under the lock."""
@@ -172,6 +231,16 @@ class LockedGauge(Gauge):
         """Subtract *amount* under the lock."""
         with self._lock:
             super().dec(amount)
+
+    def move(self, cells: Cells) -> None:
+        """Go on in other cells under the lock."""
+        with self._lock:
+            super().move(cells)
+
+    def restart(self, cells: Cells) -> None:
+        """Go on in other cells; a forked child cannot rely on the lock that it inherited."""
+        self._lock = threading.Lock()
+        super().restart(cells)
 
 
 class LockedHistogram(Histogram):
@@ -185,14 +254,25 @@ class LockedHistogram(Histogram):
         bounds: Sequence[float],
         now_ns: Callable[[], int],
         refuse: Callable[[], None],
+        cells: Cells | None = None,
     ) -> None:
-        super().__init__(prefix, bounds, now_ns, refuse)
+        super().__init__(prefix, bounds, now_ns, refuse, cells)
         self._lock = threading.Lock()
 
     def observe(self, value: float, exemplar: tuple[int, int] | None = None) -> None:
         """Count *value* under the lock."""
         with self._lock:
             super().observe(value, exemplar)
+
+    def move(self, cells: Cells) -> None:
+        """Go on in other cells under the lock."""
+        with self._lock:
+            super().move(cells)
+
+    def restart(self, cells: Cells) -> None:
+        """Go on in other cells; a forked child cannot rely on the lock that it inherited."""
+        self._lock = threading.Lock()
+        super().restart(cells)
 
 
 _HAS_GIL: bool = getattr(sys, "_is_gil_enabled", lambda: True)()

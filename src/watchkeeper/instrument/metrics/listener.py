@@ -3,25 +3,24 @@
 from __future__ import annotations
 
 import contextlib
-import json
-import os
-import re
 import socket
 import threading
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from watchkeeper.errors import StartError
 from watchkeeper.instrument.guard import record_failure
-from watchkeeper.instrument.pages import BODY_BYTES_MAX, Ask, Page, Pages, answered
+from watchkeeper.instrument.metrics.targets import Crew, TargetsDir
 from watchkeeper.vocabulary.limits import limit
 
 __all__ = ["MetricsListener"]
 
 _IDLE_S = 75.0
 """Longer than usual scrape intervals, so that connections are kept between scrapes."""
+_PATIENCE, _PAUSE_S = 100, 0.02
+"""Attempts to bind the port of a worker that died, and the pause between two."""
 
 
 class MetricsListener:
@@ -31,13 +30,17 @@ class MetricsListener:
     ``<service>-<pid>.json``, and removes that file when it stops. Files of the same service whose
     process is gone are removed at the start.
 
+    In a group of workers one process at a time serves and announces. When it stops or dies, the
+    next one takes over its port and its file, so that there is always one target, the same.
+
     Args:
         scrape: Returns body and content type for an ``Accept`` header.
         service: Name of the service, which becomes the label ``job``.
         path: Path of the metrics.
         port: Port to bind on 127.0.0.1, 0 for a free one.
         targets_dir: Directory for the announcement, made if missing; None announces nothing.
-        pages: Further pages that it answers, by path.
+        refusal: Returns a status for a request that may not be answered, from its header
+            ``Authorization`` and the client's address; None lets it pass.
     """
 
     def __init__(
@@ -48,94 +51,145 @@ class MetricsListener:
         path: str = "/metrics",
         port: int = 0,
         targets_dir: Path | None = None,
-        pages: Pages | None = None,
+        refusal: Callable[[str, str | None], int | None] | None = None,
     ) -> None:
         self._scrape = scrape
-        self._pages = pages or {}
         self._service = service
         self._path = path
         self._wanted_port = port
-        self._targets_dir = targets_dir
+        self._targets = TargetsDir(targets_dir, service, path) if targets_dir is not None else None
+        self._refusal = refusal
         self._server: _Server | None = None
-        self._file: Path | None = None
+        self._file = ""
+        self._crew: Crew | None = None
+        self._stopped = True
+        self._lock = threading.RLock()
         self.port = 0
         """The port it listens on, 0 while it does not."""
 
-    def start(self) -> None:
-        """Bind, serve and announce.
+    def start(self, crew: Crew | None = None) -> None:
+        """Bind, serve and announce; in a group, as soon as no other process does.
+
+        Args:
+            crew: The other workers of this process's group; None if it is alone.
 
         Raises:
             StartError: The port is in use.
         """
+        with self._lock:
+            self._stopped = False
+            self._crew = crew
+            if crew is None or crew.claim(self._take_over):
+                self._serve()
+                self.announce()
+
+    def join(self, crew: Crew) -> None:
+        """Go on as a worker of a group that begins with this process."""
+        with self._lock:
+            self._crew = crew
+            if not self._stopped and crew.claim(self._take_over):
+                crew.note(self.port, self._file)
+
+    def announce(self) -> None:
+        """Write the announcement, if there is a directory for it and it is not there yet."""
+        with self._lock:
+            if self._crew is not None and self._server is None:
+                if self._stopped:
+                    self.start(self._crew)
+                return
+            if self._targets is None or self._file or self._server is None:
+                return
+            name = self._crew.noted()[1] if self._crew is not None else ""
+            try:
+                self._file = self._targets.write(self.port, name, workers=self._crew is not None)
+            except OSError as error:
+                record_failure("metrics.announce", error)
+            if self._crew is not None:
+                self._crew.note(self.port, self._file)
+
+    def withdraw(self) -> None:
+        """Remove the announcement; scrapes are still answered. In a group, let another one do it."""
+        if self._crew is not None:
+            self.stop()
+            return
+        file, self._file = self._file, ""
+        if self._targets is not None and file:
+            self._targets.remove(file)
+
+    def stop(self) -> None:
+        """Withdraw the announcement and stop serving; does nothing if it does not serve."""
+        with self._lock:
+            self._stopped = True
+            server, self._server = self._server, None
+            file, self._file = self._file, ""
+            self.port = 0
+            if server is not None:
+                server.end()
+            crew = self._crew
+            if self._targets is not None and file and (crew is None or not crew.others()):
+                self._targets.remove(file)
+            if crew is not None:
+                crew.release()
+
+    def after_fork(self, crew: Crew | None = None) -> None:
+        """Leave socket and file to the parent and start anew; runs in a forked child.
+
+        Args:
+            crew: The group that the child works in; None if it is alone.
+        """
+        self._lock = threading.RLock()
+        server, self._server, self._file, self.port = self._server, None, "", 0
+        old, self._crew = self._crew, None
+        if old is not None:
+            old.after_fork()
+        if server is not None:
+            server.socket.close()
+        if server is None and self._stopped:
+            return
+        if crew is None:
+            # A fixed port is still the parent's.
+            self._wanted_port = 0
+        self.start(crew)
+
+    def _take_over(self) -> None:
+        with self._lock:
+            if not self._stopped and self._server is None:
+                self._serve()
+                self.announce()
+
+    def _serve(self) -> None:
+        noted = self._crew.noted()[0] if self._crew is not None else 0
         try:
-            self._server = _Server(self._wanted_port, self._path, self._scrape, self._pages)
+            self._server = self._bound(self._wanted_port or noted, patient=noted > 0)
         except OSError as error:
-            raise StartError.explain(
-                "the listener for metrics cannot bind its port",
-                got=self._wanted_port,
-                accepted="a free port, or 0 to have one chosen",
-                next_step=f"set metrics_port=0 or stop what uses the port ({error})",
-            ) from error
+            if not noted or self._wanted_port:
+                self._refuse_port(error)
+            # Somebody else took the port in between: a new target is better than none.
+            self._server = self._bound(0, patient=False)
         self.port = int(self._server.server_address[1])
         thread = threading.Thread(
             target=self._server.serve, name="watchkeeper-metrics", daemon=True
         )
         thread.start()
-        self.announce()
 
-    def announce(self) -> None:
-        """Write the announcement, if there is a directory for it and it is not there yet."""
-        if self._targets_dir is None or self._file is not None or self._server is None:
-            return
-        try:
-            self._file = self._write_target(self._targets_dir)
-        except OSError as error:
-            record_failure("metrics.announce", error)
+    def _bound(self, port: int, *, patient: bool) -> _Server:
+        for _ in range(_PATIENCE if patient else 0):
+            try:
+                return _Server(port, self._path, self._scrape, self._refusal)
+            except OSError:
+                # The kernel may let go of the lock of a dying process before its socket.
+                threading.Event().wait(_PAUSE_S)
+        return _Server(port, self._path, self._scrape, self._refusal)
 
-    def withdraw(self) -> None:
-        """Remove the announcement; scrapes are still answered."""
-        file, self._file = self._file, None
-        if file is not None:
-            with contextlib.suppress(OSError):
-                file.unlink()
-
-    def stop(self) -> None:
-        """Withdraw the announcement and stop serving; does nothing if it does not serve."""
-        self.withdraw()
-        server, self._server = self._server, None
-        if server is not None:
-            server.end()
-        self.port = 0
-
-    def after_fork(self) -> None:
-        """Leave socket and file to the parent and start anew; runs in a forked child."""
-        server, self._server, self._file, self.port = self._server, None, None, 0
-        if server is None:
-            return
-        server.socket.close()
-        # A fixed port is still the parent's.
-        self._wanted_port = 0
-        self.start()
-
-    def _write_target(self, folder: Path) -> Path:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        slug = re.sub(r"[^A-Za-z0-9_.-]+", "_", self._service)[:100] or "unknown_service"
-        for old in folder.glob(f"{slug}-*.json"):
-            pid = old.stem.removeprefix(f"{slug}-")
-            if pid.isdigit() and not _is_alive(int(pid)):
-                with contextlib.suppress(OSError):
-                    old.unlink()
-        target = {
-            "targets": [f"127.0.0.1:{self.port}"],
-            "labels": {"job": self._service, "__metrics_path__": self._path},
-        }
-        if self._path == "/metrics":
-            del target["labels"]["__metrics_path__"]  # type: ignore[attr-defined]  # a dict, one line above
-        file = folder / f"{slug}-{os.getpid()}.json"
-        temporary = folder / f".{file.name}.tmp"
-        temporary.write_text(json.dumps([target]) + "\n", encoding="utf-8")
-        temporary.replace(file)
-        return file
+    def _refuse_port(self, error: OSError) -> NoReturn:
+        if self._crew is not None:
+            self._crew.release()
+        raise StartError.explain(
+            "the listener for metrics cannot bind its port",
+            got=self._wanted_port,
+            accepted="a free port, or 0 to have one chosen",
+            next_step=f"set metrics_port=0 or stop what uses the port ({error})",
+        ) from error
 
 
 class _Server(ThreadingHTTPServer):
@@ -143,11 +197,15 @@ class _Server(ThreadingHTTPServer):
     request_queue_size = 16
 
     def __init__(
-        self, port: int, path: str, scrape: Callable[[str], tuple[bytes, str]], pages: Pages
+        self,
+        port: int,
+        path: str,
+        scrape: Callable[[str], tuple[bytes, str]],
+        refusal: Callable[[str, str | None], int | None] | None,
     ) -> None:
-        self.pages = pages
         self.path = path
         self.scrape = scrape
+        self.refusal = refusal
         self.ending = threading.Event()
         self.slots = threading.BoundedSemaphore(limit("scrape_connections_max"))
         super().__init__(("127.0.0.1", port), _Handler)
@@ -203,12 +261,15 @@ class _Handler(BaseHTTPRequestHandler):
     server: _Server
 
     def do_GET(self) -> None:
-        """Answer a scrape, or a page."""
-        if self.path in self.server.pages:
-            self._answer_page(self.server.pages[self.path])
-            return
+        """Answer a scrape."""
         if self.path.partition("?")[0] != self.server.path:
             self._answer(404, b"not found\n", "text/plain; charset=utf-8")
+            return
+        refusal = self.server.refusal
+        given = self.headers.get("Authorization", "")
+        status = None if refusal is None else refusal(given, self.client_address[0])
+        if status is not None:
+            self._answer(status, b"not allowed\n", "text/plain; charset=utf-8")
             return
         try:
             body, kind = self.server.scrape(self.headers.get("Accept", ""))
@@ -218,19 +279,6 @@ class _Handler(BaseHTTPRequestHandler):
             return
         self._answer(200, body, kind)
 
-    def do_PUT(self) -> None:
-        """Answer a page."""
-        page = self.server.pages.get(self.path)
-        if page is None:
-            self.close_connection = True
-            self._answer(404, b"not found\n", "text/plain; charset=utf-8")
-            return
-        self._answer_page(page)
-
-    def do_DELETE(self) -> None:
-        """Answer a page."""
-        self.do_PUT()
-
     def do_HEAD(self) -> None:
         """Answer a scrape without its body."""
         self.do_GET()
@@ -238,36 +286,12 @@ class _Handler(BaseHTTPRequestHandler):
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class's name
         """Stay quiet, as above."""
 
-    def _answer_page(self, page: Page) -> None:
-        length = self.headers.get("Content-Length", "0")
-        body: bytes | None = None
-        if length.isdecimal() and len(length) < 10 and int(length) <= BODY_BYTES_MAX:
-            body = self.rfile.read(int(length))
-        else:
-            self.close_connection = True
-        ask = Ask(self.command, self.headers.get("Authorization", ""), body)
-        found = answered(page, ask)
-        self.send_response(found.status)
-        for name, value in found.all_headers():
-            self.send_header(name, value)
-        self.end_headers()
-        if self.command != "HEAD":
-            self.wfile.write(found.body)
-
     def _answer(self, status: int, body: bytes, kind: str) -> None:
         self.send_response(status)
+        if status == 401:
+            self.send_header("WWW-Authenticate", "Bearer")
         self.send_header("Content-Type", kind)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         if self.command != "HEAD":
             self.wfile.write(body)
-
-
-def _is_alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:
-        return True
-    return True

@@ -11,13 +11,13 @@ import os
 import platform
 import resource
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from watchkeeper.clock import Clock
 from watchkeeper.instrument.metrics.registry import MetricSet
 
-__all__ = ["register_process_metrics"]
+__all__ = ["register_process_metrics", "restart_process_metrics"]
 
 _PROC = Path("/proc/self")
 _STAT_THREADS = 17
@@ -36,7 +36,16 @@ def register_process_metrics(metrics: MetricSet, clock: Clock, version: str) -> 
     """
     started_ns = clock.monotonic_ns()
     metrics.counter("process.cpu.time").collect_from(_cpu)
-    metrics.counter("cpython.gc.collections").collect_from(_collections)
+    metrics.counter("process.context_switches").collect_from(_switches)
+    for name, key in (
+        ("cpython.gc.collections", "collections"),
+        ("cpython.gc.collected_objects", "collected"),
+        ("cpython.gc.uncollectable_objects", "uncollectable"),
+    ):
+        metrics.counter(name).collect_from(_collector(key))
+    metrics.counter("python.gc.pause").collect_from(_PAUSES.collect)
+    _PAUSES.watch(clock)
+    metrics.gauge("watchkeeper.metrics.processes").collect_from(lambda: {(): 1.0})
     for name, collect in (
         ("process.memory.usage", _memory),
         ("process.thread.count", _threads),
@@ -51,16 +60,67 @@ def register_process_metrics(metrics: MetricSet, clock: Clock, version: str) -> 
     build.collect_from(lambda: {(version, python): 1.0})
 
 
+def restart_process_metrics() -> None:
+    """Count this process alone; runs in a forked child."""
+    _PAUSES.restart()
+
+
 def _cpu() -> Mapping[tuple[str, ...], float]:
     times = os.times()
     return {("user",): times.user, ("system",): times.system}
 
 
-def _collections() -> Mapping[tuple[str, ...], float]:
-    return {
-        (str(generation),): float(stats["collections"])
-        for generation, stats in enumerate(gc.get_stats())
+def _switches() -> Mapping[tuple[str, ...], float]:
+    usage = resource.getrusage(resource.RUSAGE_SELF)
+    return {("voluntary",): float(usage.ru_nvcsw), ("involuntary",): float(usage.ru_nivcsw)}
+
+
+def _collector(key: str) -> Callable[[], Mapping[tuple[str, ...], float]]:
+    return lambda: {
+        (str(generation),): float(stats[key] - before[key])
+        for generation, (stats, before) in enumerate(
+            zip(gc.get_stats(), _PAUSES.before, strict=True)
+        )
     }
+
+
+class _Pauses:
+    """How long the garbage collector kept the process still, by generation.
+
+    Collections do not nest, and the interpreter runs both calls of one on the same thread.
+    """
+
+    def __init__(self) -> None:
+        self._spent_ns = [0, 0, 0]
+        self.before: list[dict[str, int]] = [dict.fromkeys(gc.get_stats()[0], 0)] * 3
+        """The collector's own counts when this process began."""
+        self._began_ns = 0
+        self._now: Callable[[], int] = int
+
+    def watch(self, clock: Clock) -> None:
+        """Measure with *clock* from now on, once per process however often it is configured."""
+        self._now = clock.monotonic_ns
+        if self.note not in gc.callbacks:
+            gc.callbacks.append(self.note)
+
+    def restart(self) -> None:
+        """Count from here on: a forked child inherits the counts of its parent."""
+        self._spent_ns = [0, 0, 0]
+        self.before = gc.get_stats()
+
+    def note(self, phase: str, info: Mapping[str, int]) -> None:
+        """Take the time at the start and the end of a collection."""
+        if phase == "start":
+            self._began_ns = self._now()
+        elif self._began_ns:
+            self._spent_ns[info["generation"]] += self._now() - self._began_ns
+
+    def collect(self) -> Mapping[tuple[str, ...], float]:
+        """Return seconds by generation."""
+        return {(str(at),): spent / 1e9 for at, spent in enumerate(self._spent_ns)}
+
+
+_PAUSES = _Pauses()
 
 
 def _memory() -> Mapping[tuple[str, ...], float]:

@@ -1,21 +1,23 @@
-"""The metrics of one process, built from the vocabulary."""
+"""The metrics of one process, built from the vocabulary, and the page of its group."""
 
 from __future__ import annotations
 
 import difflib
-import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from watchkeeper.clock import Clock
 from watchkeeper.errors import DefinitionError
 from watchkeeper.instrument.guard import hook_errors, record_failure
+from watchkeeper.instrument.metrics import foreign
+from watchkeeper.instrument.metrics.cells import Cells, FileCells, Series, heap_cells, numbers
 from watchkeeper.instrument.metrics.exposition import (
     OPENMETRICS_TYPE,
     TEXT_TYPE,
     AnyFamily,
     prefers_openmetrics,
     render,
+    render_totals,
 )
 from watchkeeper.instrument.metrics.families import (
     CounterFamily,
@@ -23,14 +25,15 @@ from watchkeeper.instrument.metrics.families import (
     HistogramFamily,
     Hooks,
 )
+from watchkeeper.instrument.metrics.totals import Totals
 from watchkeeper.vocabulary.limits import LIMITS, limit
 from watchkeeper.vocabulary.metrics import METRIC_BY_NAME
-from watchkeeper.vocabulary.model import Kind, Metric
+from watchkeeper.vocabulary.model import Kind, Merge, Metric
 
 __all__ = ["MetricSet"]
 
-_FOREIGN_DUPLICATES = ("process_", "python_gc_", "python_info")
-"""Families of prometheus_client's own collectors, which our process metrics stand in for."""
+
+_NOTHING_SAID = float("nan")
 
 
 class MetricSet:
@@ -57,10 +60,13 @@ class MetricSet:
         self._counters: dict[str, CounterFamily] = {}
         self._gauges: dict[str, GaugeFamily] = {}
         self._histograms: dict[str, HistogramFamily] = {}
-        self._hooks = Hooks(clock.now_ns, self._refused, self._folded)
+        self._file: FileCells | None = None
+        self._errors_before: Mapping[str, int] = {}
+        self._totals: Callable[[], Totals] | None = None
+        self._hooks = Hooks(clock.now_ns, self._refused, self._folded, self._take, self._forget)
         overflow = self.counter("watchkeeper.metric.overflow")
         self._overflow = overflow.child((LIMITS["metric_series_max"].reason,))
-        self.counter("watchkeeper.hook.errors").collect_from(_hook_errors)
+        self.counter("watchkeeper.hook.errors").collect_from(self._hook_errors)
 
     def counter(self, name: str) -> CounterFamily:
         """Return the counter called *name*.
@@ -106,20 +112,20 @@ class MetricSet:
     def exposition(self, openmetrics: bool = False) -> bytes:  # noqa: FBT001, FBT002 - one flag
         """Return every series as Prometheus text 0.0.4, or as OpenMetrics 1.0 with exemplars.
 
-        Callbacks that raise lose their series and are counted in ``watchkeeper.hook.errors``.
+        In a group of workers these are the sums over the group. Callbacks that raise lose their
+        series and are counted in ``watchkeeper.hook.errors``.
         """
-        families: list[AnyFamily] = [
-            *list(self._counters.values()),
-            *list(self._gauges.values()),
-            *list(self._histograms.values()),
-        ]
-        out = render(families, openmetrics=openmetrics, failed=_callback_failed)
-        if self._include_foreign:
-            ours = {family.name for family in families}
-            out.append(_foreign(ours, openmetrics=openmetrics, failed=_callback_failed))
+        out = self._group_text(openmetrics=openmetrics)
+        if out is None:
+            out = self._own_text(openmetrics=openmetrics)
         if openmetrics:
             out.append("# EOF\n")
         return "".join(out).encode()
+
+    @property
+    def shared(self) -> bool:
+        """Whether other processes are on the page, so that it costs more than a moment."""
+        return self._totals is not None
 
     def scrape(self, accept: str = "") -> tuple[bytes, str]:
         """Answer one scrape.
@@ -134,14 +140,112 @@ class MetricSet:
             return self.exposition(openmetrics=True), OPENMETRICS_TYPE
         return self.exposition(), TEXT_TYPE
 
+    def series_max_of(self, metric: Metric) -> int:
+        """Return how many series *metric* may have."""
+        return min(metric.series_max, self._series_max)
+
+    def share(self, totals: Callable[[], Totals] | None) -> None:
+        """Show what *totals* returns from now on, the sums of a group; None shows this process."""
+        self._totals = totals
+
+    def move(self, file: FileCells) -> None:
+        """Go on counting in *file*, from the numbers so far."""
+        self._file = file
+        for family in self._families():
+            children: list[tuple[str, Any]] = family.labelled()
+            wanted = [Series(family.metric.name, one, family.cell_count) for one, _ in children]
+            for (_, child), cells in zip(children, file.take_all(wanted), strict=True):
+                if child.cells is not cells:
+                    child.move(cells)
+
     def reset(self) -> None:
-        """Set every series to zero: a forked child must not repeat what its parent counted."""
-        for counter in self._counters.values():
-            counter.reset()
-        for gauge in self._gauges.values():
-            gauge.reset()
-        for histogram in self._histograms.values():
-            histogram.reset()
+        """Set every series to zero, in the objects that hooks hold, and in plain memory.
+
+        A forked child must not repeat what its parent counted, nor write where its parent does.
+        """
+        self._file = None
+        for family in self._families():
+            family.renew_lock()
+            children: list[tuple[str, Any]] = family.labelled()
+            merge = family.metric.merge
+            for _, child in children:
+                cells = heap_cells(family.cell_count)
+                if merge is not Merge.SUM:
+                    # A zero would be a statement, and the smallest of all workers' perhaps.
+                    cells[0] = _NOTHING_SAID
+                child.restart(cells)
+        self._errors_before = hook_errors()
+
+    def said(self) -> dict[str, Any]:
+        """Return what is in no cell, as JSON can hold it: callbacks, exemplars, foreign families."""
+        values: dict[str, dict[str, list[float]]] = {}
+        exemplars: dict[str, dict[str, list[Any]]] = {}
+        families = self._families()
+        for family in families:
+            name = family.metric.name
+            if isinstance(family, HistogramFamily):
+                found = {
+                    child.prefix: child.exemplars for child in family.series() if child.exemplars
+                }
+                if found:
+                    exemplars[name] = found
+                continue
+            called = family.called(_callback_failed)
+            if called:
+                values[name] = called
+        for series, cells in self._file.strays if self._file is not None else ():
+            values.setdefault(series.metric, {})[series.labels] = numbers(cells)
+        said: dict[str, Any] = {"values": values, "exemplars": exemplars}
+        if self._include_foreign:
+            try:
+                said["foreign"] = foreign.collect({family.name for family in families})
+            except Exception as error:  # noqa: BLE001 - a collector of the application may raise anything
+                _callback_failed(error)
+        return said
+
+    def _families(self) -> list[AnyFamily]:
+        return [
+            *list(self._counters.values()),
+            *list(self._gauges.values()),
+            *list(self._histograms.values()),
+        ]
+
+    def _group_text(self, *, openmetrics: bool) -> list[str] | None:
+        if self._totals is None:
+            return None
+        try:
+            totals = self._totals()
+            out = render_totals(totals, openmetrics=openmetrics)
+            if self._include_foreign:
+                plain = [family.plain() for family in totals.foreign.values()]
+                out.append(foreign.text_of(plain, openmetrics=openmetrics))
+        except Exception as error:  # noqa: BLE001 - own numbers are better than none
+            record_failure("metrics.group", error)
+            return None
+        return out
+
+    def _own_text(self, *, openmetrics: bool) -> list[str]:
+        families = self._families()
+        out = render(families, openmetrics=openmetrics, failed=_callback_failed)
+        if self._include_foreign:
+            try:
+                ours = {family.name for family in families}
+                out.append(foreign.text(ours, openmetrics=openmetrics))
+            except Exception as error:  # noqa: BLE001 - a collector of the application may raise anything
+                _callback_failed(error)
+        return out
+
+    def _take(self, series: Series) -> Cells:
+        file = self._file
+        return heap_cells(series.size) if file is None else file.take(series)
+
+    def _forget(self, series: Series) -> None:
+        if self._file is not None:
+            self._file.forget(series)
+
+    def _hook_errors(self) -> dict[tuple[str, ...], float]:
+        before = self._errors_before.get
+        return {(hook,): float(count - before(hook, 0)) for hook, count in hook_errors().items()}
 
     @staticmethod
     def _refused() -> None:
@@ -149,10 +253,6 @@ class MetricSet:
 
     def _folded(self) -> None:
         self._overflow.inc()
-
-
-def _hook_errors() -> dict[tuple[str, ...], float]:
-    return {(hook,): float(count) for hook, count in hook_errors().items()}
 
 
 def _callback_failed(error: Exception) -> None:
@@ -177,38 +277,3 @@ def _declared(name: str, kinds: tuple[Kind, ...]) -> Metric:
             next_step=f"ask for it as a {metric.kind.value}",
         )
     return metric
-
-
-def _foreign(ours: set[str], *, openmetrics: bool, failed: Callable[[Exception], None]) -> str:
-    # Whoever has families of prometheus_client has imported it, so we never need to.
-    package: Any = sys.modules.get("prometheus_client")
-    if package is None:
-        return ""
-    try:
-        registry = _Shown(package.REGISTRY, ours)
-        if openmetrics:
-            writer: Any = sys.modules["prometheus_client.openmetrics.exposition"]
-            text: str = writer.generate_latest(registry).decode()
-            return text.removesuffix("# EOF\n")
-        shown: bytes = package.generate_latest(registry)
-        return shown.decode()
-    except Exception as error:  # noqa: BLE001 - a collector of the application may raise anything
-        failed(error)
-        return ""
-
-
-class _Shown:
-    """The families of another registry that do not repeat ours."""
-
-    def __init__(self, registry: Any, ours: set[str]) -> None:
-        self._registry = registry
-        self._ours = ours
-
-    def collect(self) -> list[Any]:
-        return [
-            family
-            for family in self._registry.collect()
-            if not family.name.startswith(_FOREIGN_DUPLICATES)
-            and family.name not in self._ours
-            and f"{family.name}_total" not in self._ours
-        ]

@@ -65,6 +65,25 @@ class Settings(LogSettings):
         parse.path,
         "WATCHKEEPER_METRICS_PATH",
     )
+    metrics_group: str = row(
+        "",
+        "Name of the group of workers whose metrics are one page; empty finds it out.",
+        parse.text,
+        "WATCHKEEPER_METRICS_GROUP",
+    )
+    metrics_token: str = row(
+        "",
+        "Token that a scrape must bring as `Authorization: Bearer`; empty asks for none.",
+        parse.text,
+        "WATCHKEEPER_METRICS_TOKEN",
+        secret=True,
+    )
+    metrics_allow: tuple[str, ...] = row(
+        (),
+        "Networks that may scrape, `127.0.0.0/8,10.0.0.0/8`; none lets every address.",
+        parse.networks,
+        "WATCHKEEPER_METRICS_ALLOW",
+    )
     include_prometheus_client: bool = row(
         _ON,
         "Show the application's own prometheus_client metrics too.",
