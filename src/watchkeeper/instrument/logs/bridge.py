@@ -16,6 +16,8 @@ _SERVERS = ("uvicorn", "uvicorn.error", "uvicorn.access", "gunicorn.error", "hyp
 _ACCESS = ("uvicorn.access", "gunicorn.access", "hypercorn.access")
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "color_message"}
 """Attributes of every record; the others are the caller's ``extra``."""
+_STRUCTLOG = frozenset({"event", "level", "logger", "timestamp", "exc_info", "stack_info"})
+"""Keys of a structlog entry that a line of ours has in its own form."""
 
 
 class Bridge(logging.Handler):
@@ -23,6 +25,11 @@ class Bridge(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write one record; never raises."""
+        given = record.msg
+        if type(given) is dict and "event" in given:
+            # What structlog's ``wrap_for_formatter`` leaves to the handler to render.
+            _write_event_dict(record, given)
+            return
         try:
             message: object = record.getMessage()
         except Exception:  # noqa: BLE001 - arguments that do not fit the message, or cannot be shown
@@ -38,6 +45,18 @@ class Bridge(logging.Handler):
             "",
             record.msg if type(record.msg) is str else "",
         )
+
+
+def _write_event_dict(record: logging.LogRecord, given: dict[str, object]) -> None:
+    fields = {key: value for key, value in given.items() if key not in _STRUCTLOG}
+    active().write(
+        level_for(record.levelno),
+        record.name,
+        given["event"],
+        fields,
+        record.exc_info or given.get("exc_info"),
+        int(record.created * 1e9),
+    )
 
 
 class _Silence(logging.Filter):

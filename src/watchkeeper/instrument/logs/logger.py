@@ -26,6 +26,7 @@ __all__ = [
     "active",
     "adopt_structlog",
     "get_logger",
+    "is_enabled",
     "level_for",
     "route",
     "set_levels",
@@ -96,6 +97,11 @@ def route(pipeline: LogPipeline | None, levels: Thresholds | int) -> None:
 def set_levels(levels: Thresholds) -> None:
     """Drop entries below *levels* from now on."""
     _ROUTE.thresholds = levels
+
+
+def is_enabled(name: str, number: int) -> bool:
+    """Return whether entries of the logger *name* at a level of the standard library pass."""
+    return number >= _ROUTE.thresholds[name]
 
 
 def active() -> LogPipeline:
