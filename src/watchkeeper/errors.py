@@ -22,6 +22,7 @@ Every error says four things: what happened, what was given, what is accepted, w
 __all__ = [
     "DefinitionError",
     "IngestError",
+    "LogLevelError",
     "NotifyError",
     "OverloadError",
     "PayloadError",
@@ -68,6 +69,10 @@ class SettingError(WatchkeeperError, ValueError):
 
 class DefinitionError(WatchkeeperError):
     """A dashboard, rule or route contradicts the vocabulary or itself."""
+
+
+class LogLevelError(WatchkeeperError):
+    """Levels of loggers cannot be changed while the process runs."""
 
 
 class QueryError(WatchkeeperError):

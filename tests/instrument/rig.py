@@ -5,11 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 from watchkeeper.instrument import host as hosts
 from watchkeeper.instrument.derive import Derived
 from watchkeeper.instrument.metrics import MetricSet
+from watchkeeper.instrument.pages import Pages
+from watchkeeper.instrument.prices import price
 from watchkeeper.instrument.recorder import RandomIds, RecordedSpan, Recorder
 from watchkeeper.instrument.settings import Settings, load
 
@@ -48,7 +51,9 @@ class Rig:
         self.spans: list[RecordedSpan] = []
         self.events: list[tuple[str, str, dict[str, object]]] = []
         self.monitored = 0
-        self.derived = Derived(self.metrics)
+        self.pages: Pages = {}
+        priced = partial(price, own=self.settings.llm_prices)
+        self.derived = Derived(self.metrics, priced, genai_latest=self.settings.genai_latest)
         self.recorder.add_end_hook(self.derived, "derive")
         self.recorder.add_end_hook(self.spans.append, "keep")
 

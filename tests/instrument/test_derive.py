@@ -1,11 +1,12 @@
 """Metrics derived from spans, whoever made them."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import pytest
 from opentelemetry.trace import SpanKind, StatusCode
 from tests.instrument.rig import Rig, attached
 
+from watchkeeper.instrument.derive import Derived
 from watchkeeper.instrument.domain import agent_run, llm_call
 from watchkeeper.instrument.guard import reraising
 
@@ -17,7 +18,9 @@ def rig() -> Iterator[Rig]:
         yield made
 
 
-def emit(rig: Rig, kind: SpanKind, attributes: dict[str, object], *, failed: bool = False) -> None:
+def emit(
+    rig: Rig, kind: SpanKind, attributes: Mapping[str, object], *, failed: bool = False
+) -> None:
     """End one span of another library, half a second long."""
     span = rig.recorder.tracer_provider.get_tracer("foreign").start_span(
         "x",
@@ -30,7 +33,11 @@ def emit(rig: Rig, kind: SpanKind, attributes: dict[str, object], *, failed: boo
     span.end()
 
 
-HTTP = {"http.request.method": "GET", "http.response.status_code": 200, "url.scheme": "http"}
+HTTP: dict[str, str | int] = {
+    "http.request.method": "GET",
+    "http.response.status_code": 200,
+    "url.scheme": "http",
+}
 
 
 def test_requests_are_counted_by_route_and_status(rig: Rig) -> None:
@@ -101,8 +108,16 @@ def test_statements_are_counted(rig: Rig) -> None:
             "llm.token_count.prompt": 10,
             "llm.token_count.completion": 3,
         },
+        {
+            "llm.request.type": "chat",
+            "gen_ai.system": "openai",
+            "gen_ai.request.model": "gpt-4o",
+            "gen_ai.usage.prompt_tokens": 10,
+            "gen_ai.usage.completion_tokens": 3,
+            "llm.usage.total_tokens": 13,
+        },
     ],
-    ids=["conventions", "older", "openinference"],
+    ids=["conventions", "older", "openinference", "openllmetry"],
 )
 def test_model_calls_of_every_dialect_are_counted(rig: Rig, attributes: dict[str, object]) -> None:
     """Tokens, duration and a price of our own table, whichever names a library writes."""
@@ -186,6 +201,131 @@ def test_a_client_that_traces_itself_inside_our_call_counts_once(rig: Rig) -> No
     assert (1, 10) == (run.steps, run.input_tokens)
 
 
+def test_a_frameworks_spans_between_do_not_matter(rig: Rig) -> None:
+    """A span of attempts or of transport between two nested model calls changes nothing."""
+    tracer = rig.recorder.tracer_provider.get_tracer("framework")
+    with (
+        tracer.start_as_current_span("chat", kind=SpanKind.CLIENT, attributes=CALL),
+        tracer.start_as_current_span("attempt"),
+        llm_call(provider="openai", model="gpt-4o") as call,
+    ):
+        call.record_usage(10, 3)
+    assert 10 == input_tokens(rig)
+
+
+@pytest.mark.parametrize(
+    ("agent", "chat", "tool"),
+    [
+        (
+            {"gen_ai.operation.name": "invoke_agent", "gen_ai.agent.name": "a"},
+            CALL,
+            {"gen_ai.operation.name": "execute_tool", "gen_ai.tool.name": "t"},
+        ),
+        (
+            {"openinference.span.kind": "AGENT", "agent.name": "a"},
+            {"openinference.span.kind": "LLM", "llm.token_count.prompt": 10},
+            {"openinference.span.kind": "TOOL", "tool.name": "t"},
+        ),
+        (
+            {"traceloop.span.kind": "agent", "traceloop.entity.name": "a"},
+            {"llm.request.type": "chat", "gen_ai.usage.prompt_tokens": 10},
+            {"traceloop.span.kind": "tool", "traceloop.entity.name": "t"},
+        ),
+    ],
+    ids=["conventions", "openinference", "openllmetry"],
+)
+def test_agents_of_every_dialect_have_steps_and_outcomes(
+    rig: Rig, agent: dict[str, str], chat: dict[str, str], tool: dict[str, str]
+) -> None:
+    """Steps of an agent are the calls below it, however deep, those of nested agents included."""
+    tracer = rig.recorder.tracer_provider.get_tracer("framework")
+    start = tracer.start_as_current_span
+    with start("agent", attributes=agent), start("node"):
+        tracer.start_span("chat", attributes=chat).end()
+        with start("tool", attributes=tool), start("inner", attributes=agent) as inner:
+            tracer.start_span("chat", attributes=chat).end()
+            inner.set_status(StatusCode.ERROR)
+    labels = 'gen_ai_agent_name="a"'
+    assert {labels: (2, 4)} == rig.totals("agent_run_steps")
+    assert {
+        f'agent_runs_total{{{labels},agent_outcome="error"}}': 1.0,
+        f'agent_runs_total{{{labels},agent_outcome="success"}}': 1.0,
+    } == rig.samples("agent_runs_total")
+    assert {'gen_ai_tool_name="t"': (1, 0)} == rig.totals("gen_ai_execute_tool_duration_seconds")
+
+
+def test_calls_below_requests_leave_nothing_behind(rig: Rig) -> None:
+    """What is remembered of open spans goes with the request that they belong to."""
+    tracer = rig.recorder.tracer_provider.get_tracer("framework")
+    derived = Derived(rig.metrics)
+    rig.recorder.add_end_hook(derived, "second")
+    for _ in range(3):
+        with (
+            tracer.start_as_current_span("GET /", kind=SpanKind.SERVER, attributes=HTTP),
+            tracer.start_as_current_span("node"),
+        ):
+            tracer.start_span("chat", attributes=CALL).end()
+    assert {} == derived._genai.pending
+
+
+def test_cached_tokens_beside_the_input_are_taken_in(rig: Rig) -> None:
+    """Some count cached tokens beside the input, which the conventions count inside."""
+    emit(
+        rig,
+        SpanKind.CLIENT,
+        {
+            **CALL,
+            "gen_ai.provider.name": "anthropic",
+            "gen_ai.request.model": "claude-sonnet-4-5",
+            "gen_ai.usage.cache_read_input_tokens": 1000,
+        },
+    )
+    assert 1010 == input_tokens(rig)
+    assert [pytest.approx((10 * 3 + 1000 * 0.3 + 3 * 15) / 1e6)] == list(
+        rig.samples("llm_cost_usd_total").values()
+    )
+
+
+def test_newer_names_are_emitted_beside_the_others_on_opt_in() -> None:
+    """The opt-in adds the metrics of the newer conventions, with the same numbers."""
+    attributes = {
+        **CALL,
+        "gen_ai.usage.cache_read.input_tokens": 4,
+        "gen_ai.usage.reasoning.output_tokens": 2,
+        "gen_ai.response.time_to_first_chunk": 0.25,
+    }
+    with attached() as rig:
+        emit(rig, SpanKind.CLIENT, attributes)
+        assert {} == rig.samples("gen_ai_client_inference")
+    with attached(genai_latest=True) as rig:
+        with agent_run("a"):
+            emit(rig, SpanKind.CLIENT, attributes)
+        counts = {
+            series.partition("{")[0].removeprefix("gen_ai_client_inference_usage_"): value
+            for series, value in rig.samples("gen_ai_client_inference_usage").items()
+        }
+        assert {
+            "input_tokens_total": 10.0,
+            "output_tokens_total": 3.0,
+            "cache_read_input_tokens_total": 4.0,
+            "reasoning_output_tokens_total": 2.0,
+        } == counts
+        durations = [
+            list(rig.totals(f"gen_ai_client_{name}").values())
+            for name in (
+                "inference_duration_seconds",
+                "operation_duration_seconds",
+                "inference_operation_input_tokens",
+                "inference_time_to_first_chunk_seconds",
+            )
+        ]
+        assert [[(1, 0.5)], [(1, 0.5)], [(1, 10)], [(1, 0.25)]] == durations
+        assert [[(1, 1)], [(1, 0)]] == [
+            list(rig.totals(f"gen_ai_invoke_agent_{name}").values())
+            for name in ("inference_calls", "tool_calls")
+        ]
+
+
 def test_other_libraries_calls_add_to_our_runs(rig: Rig) -> None:
     """A model call of another library inside `agent_run` is one of its steps."""
     with agent_run("a") as run:
@@ -210,6 +350,22 @@ def test_spans_of_no_known_meaning_change_nothing(rig: Rig) -> None:
     emit(rig, SpanKind.INTERNAL, {})
     emit(rig, SpanKind.SERVER, {"rpc.system": "grpc"})
     emit(rig, SpanKind.CONSUMER, {"messaging.system": "kafka"})
-    emit(rig, SpanKind.CLIENT, {"http.request.method": "GET"})
+    emit(rig, SpanKind.CLIENT, {"rpc.system": "grpc"})
     emit(rig, SpanKind.INTERNAL, {"gen_ai.operation.name": "create_agent"})
     assert before == rig.samples()
+
+
+def test_requests_that_were_sent_are_counted(rig: Rig) -> None:
+    """A client span gives its server, status and error; an invented method is `_OTHER`."""
+    where = {"server.address": "api.example", "server.port": 443}
+    emit(rig, SpanKind.CLIENT, {**where, "http.request.method": "BREW", "error.type": "x.Y"})
+    emit(
+        rig,
+        SpanKind.CLIENT,
+        {**where, "http.request.method": "GET", "http.response.status_code": 200},
+    )
+    place = 'server_address="api.example",server_port="443"'
+    assert {
+        f'http_request_method="_OTHER",{place},error_type="x.Y"',
+        f'http_request_method="GET",{place},http_response_status_code="200"',
+    } == set(rig.totals("http_client_request_duration_seconds"))

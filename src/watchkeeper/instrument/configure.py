@@ -13,7 +13,7 @@ from typing import Any, TextIO, Unpack
 
 from watchkeeper.clock import SystemClock
 from watchkeeper.errors import SettingError
-from watchkeeper.instrument import host, integrations, provider
+from watchkeeper.instrument import host, integrations, provider, redaction
 from watchkeeper.instrument.guard import guard
 from watchkeeper.instrument.integrations import propagation
 from watchkeeper.instrument.runtime import Runtime, build
@@ -65,7 +65,18 @@ class Arguments(ExportArguments, total=False):
     include_prometheus_client: bool
     capture_content: bool
     access_log_exclude: Sequence[str]
+    redact: bool
+    redact_keys: Sequence[str]
+    redact_keys_allowed: Sequence[str]
+    redact_kinds_off: Sequence[str]
+    redact_patterns: Mapping[str, str]
+    redact_mode: str
+    redact_hash_key: str
+    export_interval_s: float
+    export_timeout_s: float
     instrument: str | Sequence[str]
+    fastapi_operation_spans: bool
+    send_request_id: bool
     log_line_bytes_max: int
     log_burst_lines_max: int
     log_lines_per_s_max: int
@@ -188,6 +199,7 @@ def shutdown(timeout_s: float = 5.0) -> bool:
         with guard("shutdown.logs"):
             runtime.api_logs.withdraw()
             runtime.log_system.uninstall()
+            redaction.use(None)
         return runtime.stop(timeout_s)
 
 
@@ -235,6 +247,7 @@ def _start(settings: Settings) -> Runtime:
     runtime = build(settings, clock=SystemClock())
     if settings.enabled:
         runtime.start()
+        redaction.use(runtime.redactor)
         runtime.log_system.install()
         note = provider.offer(runtime.recorder.tracer_provider, runtime.derived)
         propagation.use(settings.propagators)

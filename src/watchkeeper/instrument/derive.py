@@ -1,8 +1,8 @@
 """Metrics from spans: the end hook that keeps the vocabulary's metrics exact at any sampling rate.
 
 Reads the attributes of the semantic conventions, whoever made the span, and on reading also the
-older or foreign names that others still write (``gen_ai.system``, ``http.method``, OpenInference's
-``llm.token_count.*``). See the tables in `watchkeeper.vocabulary`.
+older names that others still write (``http.method``). See the tables in `watchkeeper.vocabulary`,
+and `watchkeeper.instrument.genai` for model calls, agents and tools.
 """
 
 from __future__ import annotations
@@ -12,47 +12,18 @@ from typing import Any
 
 from opentelemetry.trace import SpanKind, StatusCode
 
+from watchkeeper.instrument.derive_http import HttpMetrics
+from watchkeeper.instrument.genai import GenAi, operation_of
 from watchkeeper.instrument.metrics import Histogram, MetricSet
 from watchkeeper.instrument.prices import price
 from watchkeeper.instrument.recorder.span import RecordedSpan
 from watchkeeper.instrument.rejects import Rejects
-from watchkeeper.instrument.usage import CALL, RUN, Claims, Usage, claims
+from watchkeeper.instrument.usage import Usage
 
 __all__ = ["Derived"]
 
 _CACHE_MAX = 4_096
 """Label combinations that a cache holds before it starts again; the families have their own limit."""
-
-_METHODS = frozenset(
-    ("CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "QUERY", "TRACE")
-)
-_INFERENCE = frozenset(
-    ("chat", "text_completion", "completion", "generate_content", "embeddings", "generate")
-)
-_OPENINFERENCE = {
-    "LLM": "chat",
-    "EMBEDDING": "embeddings",
-    "AGENT": "invoke_agent",
-    "TOOL": "execute_tool",
-}
-_INPUT = ("gen_ai.usage.input_tokens", "gen_ai.usage.prompt_tokens", "llm.token_count.prompt")
-_OUTPUT = (
-    "gen_ai.usage.output_tokens",
-    "gen_ai.usage.completion_tokens",
-    "llm.token_count.completion",
-)
-_CACHE_READ = (
-    "gen_ai.usage.cache_read.input_tokens",
-    "llm.token_count.prompt_details.cache_read",
-)
-_CACHE_CREATION = (
-    "gen_ai.usage.cache_creation.input_tokens",
-    "gen_ai.usage.cache_write.input_tokens",
-    "llm.token_count.prompt_details.cache_write",
-)
-_COST = ("llm.cost_usd", "operation.cost", "gen_ai.usage.cost", "llm.cost.total")
-_PROVIDER = ("gen_ai.provider.name", "gen_ai.system", "llm.provider", "llm.system")
-_MODEL = ("gen_ai.request.model", "gen_ai.response.model", "llm.model_name", "embedding.model_name")
 
 
 _Exemplar = tuple[int, int] | None
@@ -66,26 +37,20 @@ class Derived:
     Args:
         metrics: The process's metrics.
         priced: Prices a call; by default the offline table of genai-prices.
+        genai_latest: Whether the newer names of the GenAI conventions are emitted too.
     """
 
     def __init__(
         self,
         metrics: MetricSet,
         priced: Callable[[str, str, Usage], float | None] = price,
+        *,
+        genai_latest: bool = False,
     ) -> None:
-        self._priced = priced
-        self._http = metrics.histogram("http.server.request.duration")
-        self._http_body = metrics.histogram("http.server.response.body.size")
-        self._http_sent = metrics.histogram("http.server.request.body.size")
+        self._genai = GenAi(metrics, priced, latest=genai_latest)
+        self._below = self._genai.pending
+        self._http = HttpMetrics(metrics)
         self._db = metrics.histogram("db.client.operation.duration")
-        self._llm = metrics.histogram("gen_ai.client.operation.duration")
-        self._tokens = metrics.histogram("gen_ai.client.token.usage")
-        self._first_chunk = metrics.histogram("gen_ai.client.operation.time_to_first_chunk")
-        self._cost = metrics.counter("llm.cost")
-        self._unknown_price = metrics.counter("llm.unknown_price")
-        self._agent = metrics.histogram("gen_ai.invoke_agent.duration")
-        self._steps = metrics.histogram("agent.run.steps")
-        self._tool = metrics.histogram("gen_ai.execute_tool.duration")
         self._stage = metrics.histogram("pipeline.stage.duration")
         self._items = metrics.counter("pipeline.items")
         self._pipeline = metrics.histogram("pipeline.run.duration")
@@ -98,26 +63,31 @@ class Derived:
         self._rejects = Rejects(metrics)
         self._slow_s = float("inf")
         self._slow: Callable[[RecordedSpan, float], None] | None = None
-        self._http_children: dict[tuple[Any, ...], tuple[Histogram, tuple[str, ...]]] = {}
         self._db_children: dict[tuple[Any, ...], Histogram] = {}
-        self._repeated = Claims()
 
-    def __call__(self, span: RecordedSpan) -> None:
+    def __call__(self, span: RecordedSpan) -> None:  # noqa: C901 - one switch: no call more per span
         """Update the metrics that *span* stands for; a span of no known meaning changes nothing."""
         kind = span.kind
         attributes: Mapping[str, Any] = span.attributes
         if kind is SpanKind.SERVER:
+            if self._below:
+                self._below.pop(span.span_id, None)
             if "http.request.method" in attributes or "http.method" in attributes:
-                self._on_http(span, attributes)
+                self._http.on_server(span, attributes)
             return
         if kind is SpanKind.CLIENT and "db.system.name" in attributes:
             self._on_db(span, attributes)
             return
-        operation = attributes.get("gen_ai.operation.name")
-        if operation is None and "openinference.span.kind" in attributes:
-            operation = _OPENINFERENCE.get(attributes["openinference.span.kind"])
+        operation = operation_of(attributes)
         if operation is not None:
-            self._on_genai(span, attributes, str(operation))
+            self._genai.on_span(span, attributes, operation)
+            return
+        if span.span_id in self._below:
+            self._genai.hand_on(span)
+        if kind is SpanKind.CLIENT:
+            # A provider's client describes its calls with HTTP too; what it sends has its own span.
+            if "http.request.method" in attributes and "gen_ai.provider.name" not in attributes:
+                self._http.on_client(span, attributes)
         elif kind is SpanKind.CONSUMER:
             if "job.name" in attributes:
                 self._on_job(span, attributes)
@@ -134,45 +104,6 @@ class Derived:
     def bound_reject_reasons(self, reasons_max: int) -> None:
         """Let at most *reasons_max* reasons of rejects per pipeline become labels."""
         self._rejects.reasons_max = reasons_max
-
-    def _on_http(self, span: RecordedSpan, attributes: Mapping[str, Any]) -> None:
-        get = attributes.get
-        method = get("http.request.method")
-        if method is None:
-            method = get("http.method")
-        status = get("http.response.status_code")
-        if status is None:
-            status = get("http.status_code")
-        route = get("http.route")
-        scheme = get("url.scheme")
-        error = get("error.type")
-        key = (method, route, status, scheme, error)
-        found = self._http_children.get(key)
-        if found is None:
-            found = self._http_child(key, span)
-        found[0].observe((span.end_ns - span.start_ns) / 1e9, _exemplar(span))
-        size = get("http.response.body.size")
-        if size is not None:
-            self._http_body.child(found[1]).observe(size)
-        size = get("http.request.body.size")
-        if size is not None:
-            self._http_sent.child(found[1]).observe(size)
-
-    def _http_child(
-        self, key: tuple[Any, ...], span: RecordedSpan
-    ) -> tuple[Histogram, tuple[str, ...]]:
-        method, route, status, scheme, error = key
-        labels = (
-            method if method in _METHODS else "_OTHER",
-            str(route or ""),
-            "" if status is None else str(status),
-            str(scheme or span.attributes.get("http.scheme") or ""),
-        )
-        child = self._http.child((*labels, _error(span, error)))
-        if len(self._http_children) >= _CACHE_MAX:
-            self._http_children.clear()
-        found = self._http_children[key] = (child, labels)
-        return found
 
     def _on_db(self, span: RecordedSpan, attributes: Mapping[str, Any]) -> None:
         get = attributes.get
@@ -195,88 +126,6 @@ class Derived:
         child.observe(seconds, _exemplar(span))
         if seconds >= self._slow_s and self._slow is not None:
             self._slow(span, seconds)
-
-    def _on_genai(self, span: RecordedSpan, attributes: Mapping[str, Any], operation: str) -> None:
-        seconds = (span.end_ns - span.start_ns) / 1e9
-        error = _error(span, attributes.get("error.type"))
-        if operation in _INFERENCE:
-            self._on_inference(span, attributes, operation)
-        elif operation == "invoke_agent":
-            name = _text(_first(attributes, ("gen_ai.agent.name", "agent.name")))
-            self._agent.child((name, error)).observe(seconds, _exemplar(span))
-            steps = attributes.get("agent.run.steps")
-            if steps is not None:
-                self._steps.child((name,)).observe(steps)
-        elif operation == "execute_tool":
-            name = _text(_first(attributes, ("gen_ai.tool.name", "tool.name")))
-            self._tool.child((name, error)).observe(seconds, _exemplar(span))
-            run = RUN.get()
-            if run is not None:
-                run.add()
-
-    def _on_inference(
-        self, span: RecordedSpan, attributes: Mapping[str, Any], operation: str
-    ) -> None:
-        if self._is_repeat(span):
-            return
-        provider = _text(_first(attributes, _PROVIDER))
-        model = _text(_first(attributes, _MODEL))
-        labels = (operation, provider, model)
-        exemplar = _exemplar(span)
-        duration = self._llm.child((*labels, _error(span, attributes.get("error.type"))))
-        duration.observe((span.end_ns - span.start_ns) / 1e9, exemplar)
-        first_chunk = attributes.get("gen_ai.response.time_to_first_chunk")
-        if first_chunk is not None:
-            self._first_chunk.child(labels).observe(first_chunk, exemplar)
-        tokens_in, tokens_out = _first(attributes, _INPUT), _first(attributes, _OUTPUT)
-        usage = Usage(
-            tokens_in or 0,
-            tokens_out or 0,
-            _first(attributes, _CACHE_READ) or 0,
-            _first(attributes, _CACHE_CREATION) or 0,
-        )
-        if tokens_in is not None:
-            self._tokens.child((*labels, "input")).observe(tokens_in, exemplar)
-        if tokens_out is not None:
-            self._tokens.child((*labels, "output")).observe(tokens_out, exemplar)
-        cost = self._charge(attributes, provider, model, usage)
-        run = RUN.get()
-        if run is not None:
-            run.add(usage, cost)
-
-    def _charge(
-        self, attributes: Mapping[str, Any], provider: str, model: str, usage: Usage
-    ) -> float | None:
-        cost = _first(attributes, _COST)
-        if cost is None:
-            if not (usage.input_tokens or usage.output_tokens):
-                return None
-            answered = _text(attributes.get("gen_ai.response.model")) or model
-            cost = self._priced(provider, answered, usage)
-            if cost is None and answered != model:
-                cost = self._priced(provider, model, usage)
-        if cost is None:
-            self._unknown_price.child((provider, model)).inc()
-            return None
-        run = RUN.get()
-        agent = attributes.get("gen_ai.agent.name") or (run.name if run is not None else "")
-        tenant = attributes.get("tenant.id")
-        self._cost.child((provider, model, _text(agent), _text(tenant))).inc(cost)
-        return float(cost)
-
-    def _is_repeat(self, span: RecordedSpan) -> bool:
-        """Tell whether the tokens of this model call are counted by another span.
-
-        A client library that traces itself below an `llm_call` repeats it. Of two nested model
-        calls of other libraries (a framework around a client) the inner one ends first and counts.
-        """
-        if span.span_id in claims:
-            return False
-        if CALL.get() or span.parent_id in claims or span.span_id in self._repeated:
-            return True
-        if span.parent_id and not span.parent_remote:
-            self._repeated.add(span.parent_id)
-        return False
 
     def _on_job(self, span: RecordedSpan, attributes: Mapping[str, Any]) -> None:
         name, queue = _text(attributes["job.name"]), _text(attributes.get("job.queue"))
@@ -326,14 +175,6 @@ def _error(span: RecordedSpan, error: object) -> str:
     if error:
         return str(error)
     return "_OTHER" if span.status_code is StatusCode.ERROR else ""
-
-
-def _first(attributes: Mapping[str, Any], names: tuple[str, ...]) -> Any:
-    for name in names:
-        value = attributes.get(name)
-        if value is not None:
-            return value
-    return None
 
 
 def _text(value: object) -> str:

@@ -15,6 +15,7 @@ from opentelemetry.util.types import AttributeValue
 
 from watchkeeper.clock import Clock
 from watchkeeper.instrument.metrics import MetricSet
+from watchkeeper.instrument.pages import Pages
 from watchkeeper.instrument.recorder.span import RecordedSpan, Scope
 from watchkeeper.instrument.settings import Settings
 
@@ -53,6 +54,11 @@ class Host(Protocol):
     @property
     def settings(self) -> Settings:
         """The settings in force."""
+        ...
+
+    @property
+    def pages(self) -> Pages:
+        """Pages that are answered inside applications, by path."""
         ...
 
     @property

@@ -30,6 +30,7 @@ __all__ = [
     "pairs",
     "path",
     "paths",
+    "patterns",
     "port",
     "positive",
     "prices",
@@ -41,6 +42,7 @@ __all__ = [
     "signal_otlp_endpoint",
     "stream",
     "text",
+    "words",
 ]
 
 _TRUE = frozenset({"1", "true", "yes", "on"})
@@ -256,6 +258,28 @@ def paths(given: object) -> tuple[str, ...]:
     if not isinstance(items, Sequence):
         raise ValueError("paths such as /healthz,/readyz")  # noqa: TRY004 - one error for all
     return tuple(path(item) for item in items if str(item).strip())
+
+
+def words(given: object) -> tuple[str, ...]:
+    """Accept words, as a sequence or separated by commas."""
+    items = given.split(",") if isinstance(given, str) else given
+    if not isinstance(items, Sequence) or not all(isinstance(item, str) for item in items):
+        raise ValueError("words separated by commas")
+    return tuple(item.strip() for item in items if item.strip())
+
+
+def patterns(given: object) -> Mapping[str, str]:
+    """Accept a mapping of texts to texts, or the same as a JSON object."""
+    form = 'patterns by kind, such as {"order": "ORD-[0-9]{8}"}'
+    try:
+        found = given if isinstance(given, Mapping) else json.loads(str(given))
+    except ValueError:
+        raise ValueError(form) from None
+    if not isinstance(found, Mapping) or not all(
+        isinstance(part, str) for pair in found.items() for part in pair
+    ):
+        raise ValueError(form)
+    return MappingProxyType(dict(found))
 
 
 def genai_opt_in(given: object) -> bool:

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 from watchkeeper.instrument.usage import Usage
 from watchkeeper.vocabulary.limits import limit
 
-__all__ = ["Rates", "price", "warm_prices"]
+__all__ = ["WARM", "Rates", "price", "warm_prices"]
 
 _MODELS_MAX = limit("price_models_max")
 _PROBE = 1_000_000
@@ -48,7 +48,8 @@ class Rates(NamedTuple):
 
 
 _OWN: Mapping[str, tuple[float, float, float, float]] = MappingProxyType({})
-_WARM = threading.Lock()
+WARM = threading.Lock()
+"""Held once the table was loaded, or is being loaded."""
 
 
 class _Known:
@@ -101,15 +102,14 @@ def price(
         _KNOWN.rates[key] = rates
     if rates is None:
         return None
-    if isinstance(rates, bool):
+    if rates is False or rates is True:
         return table.ask(provider, model, usage)
     return _sum(rates, usage)
 
 
 def warm_prices() -> None:
     """Load the price table in a thread, once, so that no call waits for it on an event loop."""
-    # Tested without the lock first, since this runs with every call.
-    if not _WARM.locked() and _WARM.acquire(blocking=False):
+    if WARM.acquire(blocking=False):
         threading.Thread(
             target=price,
             args=("openai", "gpt-4o", Usage(1, 1)),

@@ -8,6 +8,7 @@ import sys
 import tempfile
 import uuid
 from collections.abc import Callable, Mapping
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,6 +20,7 @@ from watchkeeper.instrument import host as hosts
 from watchkeeper.instrument.derive import Derived
 from watchkeeper.instrument.exporting import exporters
 from watchkeeper.instrument.guard import guard
+from watchkeeper.instrument.integrations.sql import sanitised
 from watchkeeper.instrument.logs import LEVELS, ApiLoggerProvider, LogSystem
 from watchkeeper.instrument.metrics import MetricSet
 from watchkeeper.instrument.metrics.access import Access
@@ -30,6 +32,8 @@ from watchkeeper.instrument.metrics.process import (
     restart_process_metrics,
 )
 from watchkeeper.instrument.metrics.workers import Workers
+from watchkeeper.instrument.pages import Pages
+from watchkeeper.instrument.prices import price
 from watchkeeper.instrument.recorder import (
     ConsoleSpans,
     Exporter,
@@ -38,6 +42,8 @@ from watchkeeper.instrument.recorder import (
     Recorder,
     RecorderLimits,
 )
+from watchkeeper.instrument.redaction import Redactor
+from watchkeeper.instrument.redaction.build import build as build_redactor
 from watchkeeper.instrument.servers import watch_uvicorn
 from watchkeeper.instrument.settings import Settings
 from watchkeeper.instrument.slow import SlowQueries
@@ -63,6 +69,7 @@ class Runtime:
         metrics: MetricSet,
         logs: LogSystem,
         listener: MetricsListener | None,
+        redactor: Redactor,
     ) -> None:
         self.settings = settings
         self.clock = clock
@@ -70,9 +77,13 @@ class Runtime:
         self.metrics = metrics
         self.log_system = logs
         self.logs = logs.pipeline
+        self.pages = logs.pages
         self.listener = listener
         self.workers = Workers(metrics, clock, settings.metrics_group)
-        self.derived = Derived(metrics)
+        self.redactor = redactor
+        self.derived = Derived(
+            metrics, partial(price, own=settings.llm_prices), genai_latest=settings.genai_latest
+        )
         self.stdlib = logs.stdlib
         self.api_logs = ApiLoggerProvider()
         self.loops = LoopMonitor()
@@ -178,21 +189,26 @@ def build(
         exporter: Where telemetry goes; default OTLP as the settings say.
         ids: Where trace and span ids come from; random ones if None.
     """
-    recorder = _recorder(settings, clock, exporter, ids or RandomIds())
+    redactor = build_redactor(settings, sanitised)
+    recorder = _recorder(settings, clock, exporter, ids or RandomIds(), redactor)
     metrics = MetricSet(
         clock=clock,
         series_max=settings.metric_series_max,
         include_prometheus_client=settings.include_prometheus_client,
     )
-    logs = LogSystem(settings, clock=clock, metrics=metrics, emit=recorder.emit_log)
+    logs = LogSystem(
+        settings, clock=clock, metrics=metrics, emit=recorder.emit_log, redactor=redactor
+    )
     runtime = Runtime(
         settings,
         clock=clock,
         recorder=recorder,
         metrics=metrics,
         logs=logs,
-        listener=_listener(settings, metrics),
+        listener=_listener(settings, metrics, logs.pages),
+        redactor=redactor,
     )
+    metrics.counter("watchkeeper.redactions").collect_from(redactor.totals)
     runtime.derived.watch_slow_queries(
         settings.slow_query_s,
         SlowQueries(
@@ -207,7 +223,7 @@ def build(
     runtime.derived.bound_reject_reasons(settings.reject_reasons_max)
     recorder.add_end_hook(runtime.derived, "derive")
     if settings.enabled and "console" in settings.traces_exporter:
-        recorder.add_end_hook(ConsoleSpans(settings.log_stream), "console")
+        recorder.add_end_hook(ConsoleSpans(settings.log_stream, redactor), "console")
     register_process_metrics(metrics, clock, _version())
     register_pipeline_metrics(metrics, recorder.stats)
     return runtime
@@ -244,7 +260,7 @@ def _ending() -> Callable[[], None] | None:
 
 
 def _recorder(
-    settings: Settings, clock: Clock, exporter: Exporter | None, ids: IdSource
+    settings: Settings, clock: Clock, exporter: Exporter | None, ids: IdSource, redactor: Redactor
 ) -> Recorder:
     return Recorder(
         lambda: resource(settings),
@@ -265,6 +281,7 @@ def _recorder(
             batch_bytes_max=settings.batch_bytes_max,
             spool_bytes_max=settings.spool_bytes_max,
         ),
+        redactor=redactor,
         spool_dir=spool_dir(settings),
         interval_s=settings.export_interval_s,
     )
@@ -280,7 +297,7 @@ def spool_dir(settings: Settings) -> Path:
     return Path(tempfile.gettempdir(), f"watchkeeper-{os.getuid()}", "spool")
 
 
-def _listener(settings: Settings, metrics: MetricSet) -> MetricsListener | None:
+def _listener(settings: Settings, metrics: MetricSet, pages: Pages) -> MetricsListener | None:
     if settings.metrics_port is None and not settings.targets_dir:
         return None
     return MetricsListener(
@@ -289,6 +306,7 @@ def _listener(settings: Settings, metrics: MetricSet) -> MetricsListener | None:
         path=settings.metrics_path,
         port=settings.metrics_port or 0,
         targets_dir=Path(settings.targets_dir) if settings.targets_dir else None,
+        pages=pages,
         refusal=Access(settings.metrics_token, settings.metrics_allow).refusal,
     )
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from contextvars import ContextVar
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
-__all__ = ["CALL", "NO_USAGE", "RUN", "Claims", "Run", "Usage", "claims"]
+__all__ = ["CALL", "NO_USAGE", "RUN", "Attempted", "Claims", "Run", "Usage", "claims"]
 
 _CLAIMS_MAX = 4_096
 
@@ -24,25 +24,57 @@ class Usage(NamedTuple):
 NO_USAGE = Usage()
 
 
+class Attempted(Protocol):
+    """A call whose client may send its request again by itself."""
+
+    causes: tuple[str, ...]
+    """Why each further request was sent: a status code, or ``connection``."""
+
+    def record_retry(self, cause: str) -> None:
+        """Record that the request has to be sent again."""
+        ...
+
+
 class Run:
     """What an agent run adds up from the calls made inside it."""
 
-    __slots__ = ("cost_usd", "input_tokens", "name", "output_tokens", "parent", "priced", "steps")
+    __slots__ = (
+        "calls",
+        "cost_usd",
+        "input_tokens",
+        "looped",
+        "name",
+        "output_tokens",
+        "parent",
+        "priced",
+        "repeats",
+        "tools",
+    )
 
     def __init__(self, name: str, parent: Run | None) -> None:
         self.name = name
         self.parent = parent
-        self.steps = 0
+        self.calls = 0
+        self.tools = 0
         self.input_tokens = 0
         self.output_tokens = 0
         self.cost_usd = 0.0
         self.priced = False
+        self.repeats: dict[tuple[str, int], int] | None = None
+        """Calls of each tool by a hash of its arguments."""
+        self.looped: frozenset[str] = frozenset()
+        """Tools that were found to loop."""
+
+    @property
+    def steps(self) -> int:
+        """LLM and tool calls."""
+        return self.calls + self.tools
 
     def add(self, usage: Usage = NO_USAGE, cost_usd: float | None = None) -> None:
-        """Add one step here and in every run around this one."""
+        """Add one LLM call here and in every run around this one."""
         run: Run | None = self
         while run is not None:
-            run.steps += 1
+            run.calls += 1
             run.input_tokens += usage.input_tokens
             run.output_tokens += usage.output_tokens
             if cost_usd is not None:
@@ -50,25 +82,51 @@ class Run:
                 run.priced = True
             run = run.parent
 
+    def add_tool(self) -> None:
+        """Add one tool call here and in every run around this one."""
+        run: Run | None = self
+        while run is not None:
+            run.tools += 1
+            run = run.parent
+
+    def repeat(self, tool: str, arguments: int, kept_max: int) -> int:
+        """Return how often this run called *tool* with these arguments, this time included.
+
+        Args:
+            tool: Name of the tool.
+            arguments: A hash of its arguments.
+            kept_max: Different calls to remember; a further one returns 0.
+        """
+        repeats = self.repeats
+        if repeats is None:
+            repeats = self.repeats = {}
+        key = (tool, arguments)
+        count = repeats.get(key, 0) + 1
+        if count == 1 and len(repeats) >= kept_max:
+            return 0
+        repeats[key] = count
+        return count
+
 
 RUN: ContextVar[Run | None] = ContextVar("watchkeeper_agent_run", default=None)
 """The innermost agent run of this context."""
-CALL: ContextVar[bool] = ContextVar("watchkeeper_llm_call", default=False)
-"""Whether this context is inside an `llm_call`, which then counts for whatever its client traces."""
+CALL: ContextVar[Attempted | None] = ContextVar("watchkeeper_llm_call", default=None)
+"""The `llm_call` around, which then counts for whatever its client traces."""
 
 
 class Claims:
     """The latest span ids whose tokens somebody else counts; bounded, the oldest are forgotten."""
 
-    __slots__ = ("_ids", "_maximum")
+    __slots__ = ("_maximum", "ids")
 
     def __init__(self, maximum: int = _CLAIMS_MAX) -> None:
-        self._ids: dict[int, None] = {}
+        self.ids: dict[int, None] = {}
+        """The ids, in the order in which they came."""
         self._maximum = maximum
 
     def add(self, span_id: int) -> None:
         """Remember *span_id*."""
-        ids = self._ids
+        ids = self.ids
         ids[span_id] = None
         if len(ids) > self._maximum:
             try:
@@ -78,7 +136,7 @@ class Claims:
                 return
 
     def __contains__(self, span_id: int) -> bool:
-        return span_id in self._ids
+        return span_id in self.ids
 
 
 claims = Claims()

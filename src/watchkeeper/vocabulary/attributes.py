@@ -109,6 +109,12 @@ ATTRIBUTES: tuple[Attribute, ...] = (
     Attribute("auth.method", "str", "Way of signing in: `password`, `oauth`, `token`.", _OWN),
     Attribute("auth.provider", "str", "Identity provider, `local` for our own passwords.", _OWN),
     Attribute("auth.action", "str", "`login`, `register`, `logout`, `refresh`.", _OWN),
+    Attribute(
+        "oauth.grant_type", "str", "How a token was asked for.", _OWN,
+        values=(
+            "authorization_code", "client_credentials", "password", "refresh_token", "other",
+        ),
+    ),
     Attribute("auth.outcome", "str", "Result of the attempt.", _OWN, values=("success", "failure")),
     Attribute("auth.reason", "str", "Why an attempt failed: `bad_password`, `locked`.", _OWN),
     Attribute("day", "str", "A day in UTC: `2026-11-25`.", _OWN),
@@ -132,6 +138,7 @@ ATTRIBUTES: tuple[Attribute, ...] = (
     Attribute("otel.component.type", "str", "Kind of a telemetry component."),
     Attribute("signal", "str", "`traces`, `logs`, `metrics`, `users`.", _OWN),
     Attribute("reason", "str", "Why something was refused or dropped.", _OWN),
+    Attribute("redaction.kind", "str", "Kind of a secret that was masked.", _OWN),
     Attribute("hook", "str", "Place in watchkeeper where an error was swallowed.", _OWN),
     Attribute("version", "str", "A version number.", _OWN),
     Attribute("python", "str", "Version of Python.", _OWN),
@@ -146,7 +153,7 @@ ATTRIBUTES: tuple[Attribute, ...] = (
     Attribute("log.suppressed.lines", "int", "Lines of the same event that were held back before.", _OWN),
     Attribute("log.sample_rate", "float", "Share of the lines of this event that is kept.", _OWN),
     Attribute("log.levels.source", "str", "What changed the levels of loggers.", _OWN,
-              values=("endpoint", "file", "expiry")),
+              values=("endpoint", "file", "signal", "expiry")),
     Attribute("log.levels.changed", "str[]", "Levels in force that differ from the settings, `logger=level`.", _OWN),
     # resource
     Attribute("service.name", "str", "Name of the service."),

@@ -95,6 +95,14 @@ _TABLE: tuple[Limit, ...] = (
           "health_checks"),
     Limit("price_models_max", 1_000, "models",
           "Models whose price is kept at hand; then the store starts again.", "price_cache"),
+    Limit("redact_patterns_max", 32, "patterns",
+          "Patterns of the user's own for redaction; more are refused at the start.", "patterns"),
+    Limit("redaction_window_chars_max", 512, "characters",
+          "Text that a pattern of the user's own sees at once; longer text is cut into windows that "
+          "overlap by a quarter.", "window"),
+    Limit("redaction_margin_chars_max", 4_096, "characters",
+          "Text beyond a cut that is still scanned, so that no half of a secret is left before it.",
+          "margin"),
     # in the server
     Limit("request_body_bytes_max", 16 * 1024 * 1024, "bytes",
           "Request body after decompression; answered 413.", "body_too_large"),

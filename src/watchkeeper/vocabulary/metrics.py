@@ -40,6 +40,15 @@ _APPLICATION: tuple[Metric, ...] = (
         ("http.request.method", "http.route", "http.response.status_code", "url.scheme"), _BYTES,
         stability="development",
     ),
+    Metric(
+        "http.client.request.duration", _H, "s",
+        "Duration of HTTP requests that were sent, by server and status.",
+        (
+            "http.request.method", "server.address", "server.port", "http.response.status_code",
+            "error.type",
+        ),
+        _HTTP_S, series_max=500,
+    ),
     # database
     Metric(
         "db.client.operation.duration", _H, "s", "Duration of database operations.",
@@ -374,6 +383,10 @@ _APPLICATION: tuple[Metric, ...] = (
     Metric(
         "watchkeeper.hook.errors", _C, "{error}", "Errors of our own that were kept from the host.",
         ("hook",), (), _OWN,
+    ),
+    Metric(
+        "watchkeeper.redactions", _C, "{secret}", "Secrets masked in logs and spans, by kind.",
+        ("redaction.kind",), (), _OWN,
     ),
     Metric(
         "watchkeeper.metric.overflow", _C, "{update}",

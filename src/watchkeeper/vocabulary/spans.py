@@ -24,6 +24,11 @@ SPANS: tuple[Span, ...] = (
         ),
     ),
     Span(
+        "oauth.token", "oauth token {auth.provider}", "client",
+        "One request for a token to an identity provider.",
+        ("auth.provider", "oauth.grant_type", "server.address", "server.port", "error.type"), _OWN,
+    ),
+    Span(
         "db.client", "{db.query.summary}", "client", "One database statement.",
         (
             "db.system.name", "db.namespace", "db.operation.name", "db.collection.name",
@@ -51,7 +56,7 @@ SPANS: tuple[Span, ...] = (
         "One run of an agent.",
         (
             "gen_ai.operation.name", "gen_ai.agent.name", "gen_ai.agent.id",
-            "gen_ai.conversation.id", "agent.run.steps", "llm.cost_usd", "tenant.id", "user.id",
+            "gen_ai.conversation.id", "agent.outcome", "agent.run.steps", "llm.cost_usd", "tenant.id", "user.id",
             "gen_ai.usage.input_tokens", "gen_ai.usage.output_tokens", "gen_ai.input.messages",
             "gen_ai.output.messages", "error.type",
         ),

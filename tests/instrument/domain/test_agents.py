@@ -2,13 +2,16 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
+from contextlib import suppress
 
 import pytest
 from opentelemetry.trace import SpanKind, StatusCode, get_current_span
-from tests.instrument.rig import Rig
+from tests.instrument.rig import Rig, attached
 
 from watchkeeper.instrument import context
 from watchkeeper.instrument.domain import agent_run, llm_call, tool_call
+from watchkeeper.instrument.guard import reraising
+from watchkeeper.instrument.usage import Run
 
 
 def test_nothing_happens_before_configure() -> None:
@@ -38,6 +41,7 @@ def test_a_run_adds_up_its_calls(rig: Rig) -> None:
         "gen_ai.conversation.id": "c1",
         "user.id": "u1",
         "tenant.id": "acme",
+        "agent.outcome": "success",
         "agent.run.steps": 2,
         "gen_ai.usage.input_tokens": 1000,
         "gen_ai.usage.output_tokens": 100,
@@ -160,3 +164,72 @@ def test_a_run_binds_user_and_tenant(rig: Rig) -> None:
         assert ("u", "t") == (context.user_id(), context.tenant_id())
     assert ("", "") == (context.user_id(), context.tenant_id())
     assert [] == [span for span in rig.spans if "error.type" in span.attributes]
+
+
+def test_runs_are_counted_by_outcome(rig: Rig) -> None:
+    """What an exception ends is an error, what is cancelled is neither success nor error."""
+    for error in (None, ValueError("no"), asyncio.CancelledError()):
+        with suppress(ValueError, asyncio.CancelledError), agent_run("support"):
+            rig.clock.advance(0.25)
+            if error is not None:
+                raise error
+    name = 'agent_runs_total{gen_ai_agent_name="support",agent_outcome="%s"}'
+    assert {
+        name % "success": 1.0,
+        name % "error": 1.0,
+        name % "cancelled": 1.0,
+    } == rig.samples("agent_runs_total")
+    assert [("success", 0.25), ("error", 0.25), ("cancelled", 0.25)] == [
+        (fields["agent.outcome"], fields["duration_s"]) for _, _, fields in rig.events
+    ]
+
+
+def test_prompt_and_answer_of_a_run_are_logged_on_opt_in() -> None:
+    """The event carries what was asked and answered only when content may be recorded."""
+    seen = []
+    for capture in (False, True):
+        with attached(capture_content=capture) as rig, reraising():
+            with agent_run("support", input="Where is it?") as run:
+                run.record_output("On its way.")
+            fields = rig.events[-1][2]
+            seen.append((fields.get("gen_ai.input.messages"), fields.get("gen_ai.output.messages")))
+    assert [(None, None), ("Where is it?", "On its way.")] == seen
+
+
+def test_a_tool_called_again_and_again_is_a_loop(rig: Rig) -> None:
+    """The fifth call with the same arguments in one run counts, once, whatever their order of keys."""
+    with agent_run("support"):
+        for _ in range(7):
+            with tool_call("search", arguments={"q": "x", "n": 1}):
+                pass
+        for number in range(7):
+            with tool_call("fetch", arguments={"id": number}):
+                pass
+            with tool_call("search", arguments={"n": 1, "q": "x"}):
+                pass
+            with tool_call("now"):
+                pass
+    with agent_run("support"):
+        for _ in range(4):
+            with tool_call("search", arguments={"q": "x", "n": 1}):
+                pass
+    series = 'agent_loops_total{gen_ai_agent_name="support",gen_ai_tool_name="search"}'
+    assert {series: 1.0} == rig.samples("agent_loops_total")
+    assert [
+        (
+            "agent.loop",
+            "warning",
+            {
+                "gen_ai.agent.name": "support",
+                "gen_ai.tool.name": "search",
+                "agent.loop.repeats": 5,
+            },
+        )
+    ] == [event for event in rig.events if event[0] == "agent.loop"]
+
+
+def test_a_run_remembers_only_so_many_calls() -> None:
+    """Past the limit further calls are not looked at, and the known ones still are."""
+    run = Run("a", None)
+    counts = [run.repeat("t", number, 2) for number in (1, 2, 3, 3, 1, 2, 1)]
+    assert [1, 1, 0, 0, 2, 2, 3] == counts

@@ -269,6 +269,7 @@ def test_an_abandoned_stream_is_recorded_with_what_is_known(rig: Rig, how: str) 
     assert (1300, 1, 1000, 200) == tokens(span.attributes)
     assert 0.5 == (span.end_ns - span.start_ns) / 1e9
     assert ("llm.call", "warning") == rig.events[-1][:2]
+    assert [1.0] == list(rig.samples("llm_streams_abandoned_total").values())
 
 
 def test_an_error_in_a_stream_passes_through(rig: Rig) -> None:
@@ -283,6 +284,144 @@ def test_an_error_in_a_stream_passes_through(rig: Rig) -> None:
         with pytest.raises(TimeoutError, match="slow"):
             list(stream)
     assert "TimeoutError" == rig.spans[0].attributes["error.type"]
+
+
+@pytest.mark.parametrize(
+    ("answer", "reasoning", "tools"),
+    [
+        (
+            ChatCompletion.model_validate(
+                {
+                    **CHAT,
+                    "choices": [
+                        {
+                            "index": 0,
+                            "finish_reason": "tool_calls",
+                            "message": {
+                                "role": "assistant",
+                                "tool_calls": [
+                                    {
+                                        "id": "c1",
+                                        "type": "function",
+                                        "function": {"name": "search", "arguments": "{}"},
+                                    }
+                                ],
+                            },
+                        }
+                    ],
+                    "usage": {
+                        "prompt_tokens": 10,
+                        "completion_tokens": 9,
+                        "total_tokens": 19,
+                        "completion_tokens_details": {"reasoning_tokens": 6},
+                    },
+                }
+            ),
+            6,
+            1,
+        ),
+        (Response.model_validate(RESPONSE), 2, None),
+        (
+            {
+                "type": "message",
+                "content": [{"type": "tool_use", "id": "t", "name": "search", "input": {}}],
+                "usage": {
+                    "input_tokens": 5,
+                    "output_tokens": 9,
+                    "output_tokens_details": {"thinking_tokens": 4},
+                },
+            },
+            4,
+            1,
+        ),
+    ],
+    ids=["chat", "responses", "anthropic"],
+)
+def test_reasoning_and_wanted_tools_are_seen(
+    rig: Rig, answer: object, reasoning: int, tools: int | None
+) -> None:
+    """Tokens of reasoning count beside the output they are part of; so do calls of tools."""
+    with llm_call(provider="openai", model="gpt-4o") as call:
+        call.record_response(answer)
+    attributes = rig.spans[0].attributes
+    assert (reasoning, tools) == (
+        attributes["gen_ai.usage.reasoning.output_tokens"],
+        attributes.get("llm.tool_calls"),
+    )
+    details = {
+        labels.rpartition('detail="')[2][:-2]: value
+        for labels, value in rig.samples("llm_token_details_total").items()
+    }
+    assert float(reasoning) == details["reasoning"]
+
+
+def test_streamed_calls_of_tools_count_once(rig: Rig) -> None:
+    """A call of a tool arrives in pieces; the first one has its id."""
+    pieces: list[dict[str, object]] = [
+        {"index": 0, "id": "c1", "function": {"name": "search", "arguments": ""}},
+        {"index": 0, "function": {"arguments": '{"q":'}},
+        {"index": 0, "function": {"arguments": '"x"}'}},
+        {"index": 1, "id": "c2", "function": {"name": "now", "arguments": "{}"}},
+    ]
+    base = {"id": "1", "object": "chat.completion.chunk", "created": 1, "model": "gpt-4o"}
+    with llm_call(provider="openai", model="gpt-4o", stream=True) as call:
+        for piece in pieces:
+            choice = {"index": 0, "delta": {"tool_calls": [piece]}, "finish_reason": None}
+            call.record_response(ChatCompletionChunk.model_validate({**base, "choices": [choice]}))
+    assert 2 == rig.spans[0].attributes["llm.tool_calls"]
+
+
+def test_retries_and_rate_limits_are_counted(rig: Rig) -> None:
+    """Each further request counts by its cause, each answer 429 as a rate limit."""
+    with llm_call(provider="openai", model="gpt-4o") as call:
+        call.record_retry("429")
+        call.record_retry("500")
+        call.record_retry("429")
+    labels = 'gen_ai_provider_name="openai",gen_ai_request_model="gpt-4o"'
+    assert {
+        f'llm_retries_total{{{labels},error_type="429"}}': 2.0,
+        f'llm_retries_total{{{labels},error_type="500"}}': 1.0,
+    } == rig.samples("llm_retries_total")
+    assert {f"llm_rate_limits_total{{{labels}}}": 2.0} == rig.samples("llm_rate_limits_total")
+    assert 3 == rig.spans[0].attributes["http.request.resend_count"]
+
+
+def test_the_event_of_a_call_says_what_it_did(rig: Rig) -> None:
+    """Model, tokens, cost and latency are always there."""
+    with agent_run("support"), llm_call(provider="openai", model="gpt-4o") as call:
+        rig.clock.advance(1.5)
+        call.record_response(ChatCompletion.model_validate(CHAT))
+    assert {
+        "gen_ai.operation.name": "chat",
+        "gen_ai.provider.name": "openai",
+        "gen_ai.request.model": "gpt-4o",
+        "gen_ai.response.model": "gpt-4o-2024-08-06",
+        "gen_ai.agent.name": "support",
+        "duration_s": 1.5,
+        "gen_ai.usage.input_tokens": 1000,
+        "gen_ai.usage.output_tokens": 100,
+        "gen_ai.usage.cache_read.input_tokens": 400,
+        "llm.cost_usd": pytest.approx(0.003),
+    } == rig.events[0][2]
+
+
+def test_prices_of_the_user_apply(rig: Rig) -> None:
+    """A price from the settings is that of calls, and of spans that others make."""
+    prices = {"openai/our-own-model": {"input": 1, "output": 2}}
+    del rig
+    with attached(llm_prices=prices) as priced:
+        with llm_call(provider="openai", model="our-own-model") as call:
+            call.record_usage(1_000_000, 500_000)
+        priced.recorder.tracer_provider.get_tracer("x").start_span(
+            "chat",
+            attributes={
+                "gen_ai.operation.name": "chat",
+                "gen_ai.provider.name": "openai",
+                "gen_ai.request.model": "our-own-model",
+                "gen_ai.usage.input_tokens": 1_000_000,
+            },
+        ).end()
+        assert [3.0] == list(priced.samples("llm_cost_usd_total").values())
 
 
 def test_an_unknown_price_is_counted_never_zero(rig: Rig) -> None:

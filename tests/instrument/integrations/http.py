@@ -22,6 +22,7 @@ async def ask(
     *,
     method: str = "GET",
     headers: Sequence[tuple[str, str]] = (),
+    body: bytes = b"",
     **more: Any,
 ) -> Answer:
     """Run *app* for one request; what it raises passes through. Status 0 means no answer."""
@@ -44,11 +45,11 @@ async def ask(
         "server": ("127.0.0.1", 8000),
         **more,
     }
-    return await drive(app, scope)
+    return await drive(app, scope, body)
 
 
-async def drive(app: Any, scope: dict[str, Any]) -> Answer:
-    """Run *app* with *scope* and an empty body."""
+async def drive(app: Any, scope: dict[str, Any], given: bytes = b"") -> Answer:
+    """Run *app* with *scope* and a body in one part."""
     messages: list[Any] = []
     asked = 0
 
@@ -58,7 +59,7 @@ async def drive(app: Any, scope: dict[str, Any]) -> Answer:
         if asked > 1:
             # The client stays: there is nothing more to tell.
             await asyncio.Event().wait()
-        return {"type": "http.request", "body": b"", "more_body": False}
+        return {"type": "http.request", "body": given, "more_body": False}
 
     async def send(message: Any) -> None:
         messages.append(message)

@@ -390,3 +390,88 @@ async def test_quiet_paths_write_no_access_line() -> None:
         await ask(app, "/items/1")
         await ask(app, "/items/2")
         assert (2, 1) == (len(rig.spans), len(rig.events))
+
+
+async def test_a_request_counts_before_its_last_bytes_leave(instrumented: Rig) -> None:
+    """Whoever has got the whole answer finds it counted, also when its length was declared."""
+    counted: list[tuple[str, int]] = []
+
+    async def endpoint(_: Request) -> Response:
+        return Response("hello")
+
+    async def parts(_: Request) -> Response:
+        async def body() -> AsyncIterator[bytes]:
+            yield b"ab"
+            yield b"cd"
+
+        return StreamingResponse(body(), headers={"content-length": "4"})
+
+    async def receive() -> Any:
+        return {"type": "http.request", "body": b""}
+
+    async def send(message: Any) -> None:
+        counted.append((message["type"], len(instrumented.spans)))
+
+    app = Starlette(routes=[Route("/one", endpoint), Route("/parts", parts)])
+    scope = {"type": "http", "asgi": {"spec_version": "2.4"}, "query_string": b"", "headers": []}
+    start, body = "http.response.start", "http.response.body"
+    await app({**scope, "method": "GET", "path": "/one"}, receive, send)
+    assert [(start, 0), (body, 1)] == counted
+    counted.clear()
+    await app({**scope, "method": "GET", "path": "/parts"}, receive, send)
+    assert [(start, 1), (body, 1), (body, 2), (body, 2)] == counted
+    counted.clear()
+    await app({**scope, "method": "HEAD", "path": "/one"}, receive, send)
+    assert [(start, 3), (body, 3)] == counted
+
+
+async def test_the_size_of_what_came_in_is_known(instrumented: Rig) -> None:
+    """A declared length is believed; a body in chunks is counted while the application reads it."""
+
+    async def read(request: Request) -> Response:
+        return Response(await request.body())
+
+    app = Starlette(routes=[Route("/read", read, methods=["POST"])])
+    await ask(app, "/read", method="POST", headers=[("content-length", "7")], body=b"1234567")
+    await ask(
+        app, "/read", method="POST", headers=[("transfer-encoding", "chunked")], body=b"12345"
+    )
+    await ask(app, "/read", method="POST", headers=[("content-length", "-1")])
+    sizes = [span.attributes.get("http.request.body.size") for span in instrumented.spans]
+    assert [7, 5, None] == sizes
+    (total,) = instrumented.totals("http_server_request_body_size_bytes").values()
+    assert (2, 12) == total
+
+
+async def test_floods_make_no_series(instrumented: Rig) -> None:
+    """Paths that nobody serves, invented methods and odd schemes fold into one series each."""
+    app = build()
+    for number in range(20):
+        await ask(app, f"/none/{number}")
+        await ask(app, "/none", method=f"BREW{number}", scheme=f"x{number}")
+    assert 2 == len(instrumented.totals("http_server_request_duration_seconds"))
+    assert 2 == len(instrumented.samples("http_server_active_requests"))
+
+
+async def test_work_after_the_answer_stays_in_the_trace(instrumented: Rig) -> None:
+    """A background task's spans belong to the request's trace, its time not to the request."""
+
+    async def after() -> None:
+        instrumented.clock.advance(9.0)
+        instrumented.recorder.start("later").end()
+
+    async def endpoint(_: Request) -> Response:
+        return Response("x", background=BackgroundTask(after))
+
+    await ask(Starlette(routes=[Route("/x", endpoint)]), "/x")
+    server, later = instrumented.spans
+    assert (server.trace_id, server.span_id) == (later.trace_id, later.parent_id)
+    assert 0 == server.end_ns - server.start_ns
+
+
+async def test_methods_other_than_get_reach_the_application(instrumented: Rig) -> None:
+    """Only GET and HEAD of the metrics' path are answered by us."""
+    assert b"" == (await ask(build(), "/metrics", method="HEAD")).body
+    assert [] == instrumented.spans
+    assert 404 == (await ask(build(), "/metrics", method="POST")).status
+    assert 1 == len(instrumented.spans)

@@ -3,18 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Iterator
 
 import pytest
 from opentelemetry import trace
 from opentelemetry.context import Context
-from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
-from opentelemetry.sdk.resources import Resource
-from opentelemetry.sdk.trace import SpanLimits, TracerProvider
-from opentelemetry.sdk.trace.export import SimpleSpanProcessor
-from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
-from opentelemetry.sdk.trace.id_generator import IdGenerator
 from opentelemetry.trace import (
     Link,
     NonRecordingSpan,
@@ -26,26 +19,13 @@ from opentelemetry.trace import (
     TraceState,
     set_span_in_context,
 )
-from opentelemetry.util.types import AttributeValue
-from tests.instrument.recorder.collector import CountingIds, TickingClock
-
-from watchkeeper.instrument.recorder import MemoryExporter, Recorder, RecorderLimits
-
-Program = Callable[[trace.TracerProvider], None]
-
-RESOURCE: dict[str, AttributeValue] = {
-    "service.name": "shop",
-    "service.instance.id": "i-1",
-    "process.pid": 42,
-    "host.tags": ["a", "b"],
-}
-LIMITS = RecorderLimits(
-    attributes_max=10,
-    event_attributes_max=10,
-    link_attributes_max=10,
-    events_max=3,
-    links_max=2,
-    chars_max=200_000,
+from tests.instrument.recorder.differential import (
+    Program,
+    assert_same,
+    normalised,
+    on_recorder,
+    on_sdk,
+    timeless,
 )
 
 
@@ -221,86 +201,69 @@ def decorated(provider: trace.TracerProvider) -> None:
         await asyncio.sleep(0)
         tracer.start_span("child").end()
 
+    @tracer.start_as_current_span("generator")
+    def generator() -> Iterator[int]:
+        yield 1
+        tracer.start_span("child of a generator").end()
+
+    @tracer.start_as_current_span("async generator")
+    async def async_generator() -> AsyncIterator[int]:
+        yield 1
+        tracer.start_span("child of an async generator").end()
+
+    @tracer.start_as_current_span("failing", set_status_on_exception=False)
+    def failing(n: int, *, text: str) -> None:
+        raise LookupError(text * n)
+
+    async def drained() -> None:
+        await coroutine()
+        assert [1] == [n async for n in async_generator()]
+
     sync()
     sync()
-    asyncio.run(coroutine())
+    asyncio.run(drained())
+    assert [1] == list(generator())
+    with pytest.raises(LookupError, match="nono"):
+        failing(2, text="no")
+
+
+def gaps(provider: trace.TracerProvider) -> None:
+    """Arguments that are None, events and links of odd kinds, scopes that repeat."""
+    tracer = provider.get_tracer("lib", None, None, None)
+    span = tracer.start_span("none", attributes=None, links=None, start_time=None)
+    span.set_attributes({})
+    span.add_event("bare", None)
+    span.add_event("empty", {})
+    span.set_status(StatusCode.UNSET)
+    span.set_status(StatusCode.UNSET, "ignored")
+    span.update_name("renamed")
+    span.add_link(SpanContext(5, 6, is_remote=True), None)
+    span.end(None)
+    span = tracer.start_span("taken at the start", attributes={"a": 1, "b": None, "": 2, "c": ""})
+    span.set_attribute("a", [])
+    span.record_exception(ValueError(), {"exception.type": "mine", "n": 1}, timestamp=7)
+    span.record_exception(ExceptionGroup("both", [ValueError("a"), KeyError("b")]))
+    span.end()
+    for attributes in (None, {}, {"a": 1}, {"a": 2}):
+        provider.get_tracer("same", "1", "", attributes).start_span("scoped").end()
+    with trace.use_span(tracer.start_span("used"), end_on_exit=True, record_exception=False):
+        assert trace.get_current_span().is_recording()
+
+
+def chosen(provider: trace.TracerProvider) -> None:
+    """A remote parent that is not sampled takes its children out; a new root is sampled."""
+    tracer = provider.get_tracer("lib")
+    with tracer.start_as_current_span("left out", context=remote(sampled=False)) as parent:
+        assert not parent.get_span_context().trace_flags.sampled
+        assert 0x0AF7651916CD43DD8448EB211C80319C == parent.get_span_context().trace_id
+        with tracer.start_as_current_span("left out too"):
+            tracer.start_span("root", context=Context()).end()
 
 
 PROGRAMS = [
     plain, kinds, values, events, links, parents, statuses, exceptions, lifetimes, decorated,
+    gaps,
 ]  # fmt: skip
-
-
-def on_sdk(program: Program, monkeypatch: pytest.MonkeyPatch) -> ExportTraceServiceRequest:
-    """Run a program on the SDK."""
-    counting = CountingIds()
-
-    class Ids(IdGenerator):
-        def generate_span_id(self) -> int:
-            return counting.span_id()
-
-        def generate_trace_id(self) -> int:
-            return counting.trace_id()
-
-        def is_trace_id_random(self) -> bool:
-            return True
-
-    monkeypatch.setattr("opentelemetry.sdk.trace.time_ns", TickingClock().now_ns)
-    exporter = InMemorySpanExporter()
-    provider = TracerProvider(
-        resource=Resource(RESOURCE),
-        id_generator=Ids(),
-        shutdown_on_exit=False,
-        span_limits=SpanLimits(
-            max_span_attributes=LIMITS.attributes_max,
-            max_event_attributes=LIMITS.attributes_max,
-            max_link_attributes=LIMITS.attributes_max,
-            max_events=LIMITS.events_max,
-            max_links=LIMITS.links_max,
-        ),
-    )
-    provider.add_span_processor(SimpleSpanProcessor(exporter))
-    program(provider)
-    return encode_spans(exporter.get_finished_spans())
-
-
-def on_recorder(program: Program) -> ExportTraceServiceRequest:
-    """Run a program on the recorder."""
-    exporter = MemoryExporter()
-    recorder = Recorder(
-        RESOURCE, clock=TickingClock(), ids=CountingIds(), exporter=exporter, limits=LIMITS
-    )
-    program(recorder.tracer_provider)
-    assert recorder.shutdown(5.0)
-    (body,) = exporter.bodies("traces")
-    return ExportTraceServiceRequest.FromString(body)
-
-
-def normalised(
-    request: ExportTraceServiceRequest, *, ours: bool
-) -> tuple[ExportTraceServiceRequest, list[str]]:
-    """Level the three known differences, and take the tracebacks out.
-
-    The recorder puts the trace flags into the lower eight bits of the flags of spans and links and
-    the trace state into links, as trace.proto describes them; the SDK leaves both empty. Setting an
-    attribute again moves it to the end in the SDK.
-    """
-    stacks: list[str] = []
-    for resource in request.resource_spans:
-        for scope in resource.scope_spans:
-            for span in scope.spans:
-                assert span.flags & 0xFF == (3 if span.trace_id[0] == 0xAA else 1) * ours
-                span.flags &= ~0xFF
-                span.attributes.sort(key=lambda pair: pair.key)
-                for link in span.links:
-                    link.flags &= ~0xFF
-                    link.trace_state = ""
-                for event in span.events:
-                    for pair in event.attributes:
-                        if pair.key == "exception.stacktrace":
-                            stacks.append(pair.value.string_value)
-                            pair.value.string_value = ""
-    return request, stacks
 
 
 @pytest.mark.parametrize("program", PROGRAMS)
@@ -308,13 +271,14 @@ def test_a_program_exports_what_the_sdk_exports(
     program: Program, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Decoded requests are equal field by field, the SDK's frames in tracebacks left aside."""
-    expected, expected_stacks = normalised(on_sdk(program, monkeypatch), ours=False)
-    seen, stacks = normalised(on_recorder(program), ours=True)
-    assert expected == seen
-    assert len(expected_stacks) == len(stacks)
-    for expected_stack, stack in zip(expected_stacks, stacks, strict=True):
-        assert set(stack.splitlines()) <= set(expected_stack.splitlines())
-        assert expected_stack.splitlines()[-1] == stack.splitlines()[-1]
+    expected = normalised(on_sdk(program, monkeypatch), ours=False)
+    assert_same(expected, normalised(on_recorder(program), ours=True))
+
+
+def test_what_is_not_sampled_exports_nothing_on_either(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sampling agrees; the recorder alone reads the clock for spans that are left out."""
+    expected = normalised(timeless(on_sdk(chosen, monkeypatch)), ours=False)
+    assert_same(expected, normalised(timeless(on_recorder(chosen)), ours=True))
 
 
 def test_what_exceeds_a_limit_is_counted_as_the_sdk_counts_it(

@@ -6,15 +6,35 @@ from contextlib import AbstractContextManager, suppress
 from contextvars import Token
 
 from opentelemetry.trace import SpanKind
+from opentelemetry.util.types import AttributeValue
 
 from watchkeeper.instrument import context
-from watchkeeper.instrument.domain.content import content_text
-from watchkeeper.instrument.domain.scope import CallableScope, fail, start
+from watchkeeper.instrument.domain.content import content_hash, content_text
+from watchkeeper.instrument.domain.scope import CallableScope, fail
 from watchkeeper.instrument.host import Host
 from watchkeeper.instrument.recorder.span import RecordedSpan
 from watchkeeper.instrument.usage import RUN, Run
+from watchkeeper.vocabulary.limits import limit
 
 __all__ = ["AgentRun", "ToolCall", "agent_run", "tool_call"]
+
+_ID_MAX = 512
+_KEPT_MAX = limit("agent_calls_kept_max")
+_LOGGED = (
+    "gen_ai.agent.name",
+    "gen_ai.conversation.id",
+    "agent.outcome",
+    "agent.run.steps",
+    "llm.cost_usd",
+    "gen_ai.usage.input_tokens",
+    "gen_ai.usage.output_tokens",
+    "user.id",
+    "tenant.id",
+    "gen_ai.input.messages",
+    "gen_ai.output.messages",
+    "error.type",
+)
+"""Attributes of the span that the log event repeats."""
 
 
 class AgentRun(CallableScope):
@@ -32,12 +52,12 @@ class AgentRun(CallableScope):
         input: object = None,  # noqa: A002 - the word that users of agents expect
     ) -> None:
         super().__init__()
-        self._name = name
+        self._name = name if type(name) is str else str(name)
         self._conversation_id = conversation_id
         self._user_id = user_id
         self._tenant_id = tenant_id
         self._input = input
-        self._run = Run(name, None)
+        self._run = Run(self._name, None)
         self._token_run: Token[Run | None] | None = None
         self._bound: AbstractContextManager[None] | None = None
         self._output: object = None
@@ -76,20 +96,22 @@ class AgentRun(CallableScope):
         )
 
     def _start(self, host: Host) -> RecordedSpan:
-        tenant = self._tenant_id or context.tenant_id() or None
-        span = start(
-            host,
-            f"invoke_agent {self._name}",
-            SpanKind.INTERNAL,
-            {
-                "gen_ai.operation.name": "invoke_agent",
-                "gen_ai.agent.name": self._name,
-                "gen_ai.conversation.id": self._conversation_id,
-                "user.id": self._user_id or context.user_id() or None,
-                "tenant.id": tenant,
-                "gen_ai.input.messages": content_text(host, self._input),
-            },
-        )
+        attributes: dict[str, AttributeValue] = {
+            "gen_ai.operation.name": "invoke_agent",
+            "gen_ai.agent.name": self._name,
+        }
+        for name, given in (
+            ("gen_ai.conversation.id", self._conversation_id),
+            ("user.id", self._user_id or context.user_id()),
+            ("tenant.id", self._tenant_id or context.tenant_id()),
+        ):
+            if given:
+                attributes[name] = str(given)[:_ID_MAX]
+        if host.settings.capture_content:
+            prompt = content_text(host, self._input)
+            if prompt is not None:
+                attributes["gen_ai.input.messages"] = prompt
+        span = host.recorder.start(f"invoke_agent {self._name}", SpanKind.INTERNAL, attributes)
         self._run.parent = RUN.get()
         self._enter_again()
         return span
@@ -111,29 +133,26 @@ class AgentRun(CallableScope):
 
     def _finish(self, host: Host, span: RecordedSpan, error: BaseException | None) -> None:
         run = self._run
-        span.set_attribute("agent.run.steps", run.steps)
+        found = span.attributes
+        found["agent.run.steps"] = run.calls + run.tools
+        found["agent.outcome"] = "success"
+        if error is not None:
+            fail(span, error)
+            found["agent.outcome"] = "error" if isinstance(error, Exception) else "cancelled"
         if run.input_tokens or run.output_tokens:
-            span.set_attribute("gen_ai.usage.input_tokens", run.input_tokens)
-            span.set_attribute("gen_ai.usage.output_tokens", run.output_tokens)
+            found["gen_ai.usage.input_tokens"] = run.input_tokens
+            found["gen_ai.usage.output_tokens"] = run.output_tokens
         if run.priced:
-            span.set_attribute("llm.cost_usd", run.cost_usd)
-        output = content_text(host, self._output)
-        if output is not None:
-            span.set_attribute("gen_ai.output.messages", output)
-        kind = None if error is None else fail(span, error)
-        host.event(
-            "agent.run",
-            "info" if error is None else "error",
-            {
-                "gen_ai.agent.name": self._name,
-                "agent.run.steps": run.steps,
-                "llm.cost_usd": run.cost_usd if run.priced else None,
-                "gen_ai.usage.input_tokens": run.input_tokens,
-                "gen_ai.usage.output_tokens": run.output_tokens,
-                "error.type": kind,
-            },
-        )
-        span.end()
+            found["llm.cost_usd"] = run.cost_usd
+        if self._output is not None:
+            output = content_text(host, self._output)
+            if output is not None:
+                found["gen_ai.output.messages"] = output
+        end_ns = max(host.clock.now_ns(), span.start_ns)
+        fields: dict[str, object] = {name: found[name] for name in _LOGGED if name in found}
+        fields["duration_s"] = (end_ns - span.start_ns) / 1e9
+        host.event("agent.run", "info" if error is None else "error", fields)
+        span.end(end_ns)
 
 
 def agent_run(
@@ -170,26 +189,43 @@ class ToolCall(CallableScope):
 
     hook = "domain.tool_call"
 
-    def __init__(self, name: str, *, call_id: str | None = None) -> None:
+    def __init__(self, name: str, *, call_id: str | None = None, arguments: object = None) -> None:
         super().__init__()
-        self._name = name
+        self._name = name if type(name) is str else str(name)
         self._call_id = call_id
-        self._run: Run | None = None
+        self._arguments = arguments
 
     def _again(self) -> ToolCall:
-        return ToolCall(self._name, call_id=self._call_id)
+        return ToolCall(self._name, call_id=self._call_id, arguments=self._arguments)
 
     def _start(self, host: Host) -> RecordedSpan:
-        self._run = RUN.get()
-        return start(
-            host,
-            f"execute_tool {self._name}",
-            SpanKind.INTERNAL,
+        run = RUN.get()
+        attributes: dict[str, AttributeValue] = {
+            "gen_ai.operation.name": "execute_tool",
+            "gen_ai.tool.name": self._name,
+        }
+        if self._call_id is not None:
+            attributes["gen_ai.tool.call.id"] = str(self._call_id)
+        if run is not None:
+            attributes["gen_ai.agent.name"] = run.name
+            if self._arguments is not None:
+                self._look_for_loop(host, run)
+        name = f"execute_tool {self._name}"
+        return host.recorder.start(name, SpanKind.INTERNAL, attributes)
+
+    def _look_for_loop(self, host: Host, run: Run) -> None:
+        repeats = run.repeat(self._name, content_hash(self._arguments), _KEPT_MAX)
+        if repeats != host.settings.agent_loop_repeats or self._name in run.looped:
+            return
+        run.looped |= {self._name}
+        host.metrics.counter("agent.loops").child((run.name, self._name)).inc()
+        host.event(
+            "agent.loop",
+            "warning",
             {
-                "gen_ai.operation.name": "execute_tool",
+                "gen_ai.agent.name": run.name,
                 "gen_ai.tool.name": self._name,
-                "gen_ai.tool.call.id": self._call_id,
-                "gen_ai.agent.name": self._run.name if self._run is not None else None,
+                "agent.loop.repeats": repeats,
             },
         )
 
@@ -200,7 +236,7 @@ class ToolCall(CallableScope):
         span.end()
 
 
-def tool_call(name: str, *, call_id: str | None = None) -> ToolCall:
+def tool_call(name: str, *, call_id: str | None = None, arguments: object = None) -> ToolCall:
     """Record one call of a tool by an agent: its span and duration.
 
     Use it as ``with``, ``async with`` or decorator.
@@ -208,5 +244,8 @@ def tool_call(name: str, *, call_id: str | None = None) -> ToolCall:
     Args:
         name: Name of the tool; becomes a metric label, so keep the number of names small.
         call_id: The provider's id of the call.
+        arguments: What the tool is called with, to find loops: a run that calls a tool with the
+            same arguments `agent_loop_repeats` times is counted in ``agent.loops``. Only a hash of
+            them is kept, and only until the run ends.
     """
-    return ToolCall(name, call_id=call_id)
+    return ToolCall(name, call_id=call_id, arguments=arguments)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from watchkeeper.instrument import host as hosts
+from watchkeeper.instrument.domain.attempts import claim
 from watchkeeper.instrument.guard import guard
 
 __all__ = ["auth_event"]
@@ -31,7 +32,7 @@ def auth_event(
         user_id: Who it was, as far as that is known; goes into the log only.
     """
     host = hosts.current()
-    if host is None:
+    if host is None or (method == "oauth" and claim(action, outcome)):
         return
     labels = (action, method, provider, outcome, reason or "")
     host.metrics.counter("auth.attempts").child(labels).inc()

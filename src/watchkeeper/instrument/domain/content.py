@@ -6,9 +6,10 @@ from typing import Any
 
 import orjson
 
+from watchkeeper.instrument import redaction
 from watchkeeper.instrument.host import Host
 
-__all__ = ["content_text"]
+__all__ = ["content_hash", "content_text"]
 
 
 def content_text(host: Host, content: object) -> str | None:
@@ -22,7 +23,14 @@ def content_text(host: Host, content: object) -> str | None:
         return None
     text = content if isinstance(content, str) else _json(content)
     maximum = host.settings.content_chars_max
-    return text if len(text) <= maximum else text[: maximum - 1] + "…"
+    # What is cut has to be redacted before: half a secret at the end would not be recognised.
+    return text if len(text) <= maximum else redaction.cut(text, maximum - 1) + "…"
+
+
+def content_hash(content: object) -> int:
+    """Return a number that is the same for the same *content*; the order of keys does not matter."""
+    options = orjson.OPT_NON_STR_KEYS | orjson.OPT_SORT_KEYS
+    return hash(orjson.dumps(content, default=_plain, option=options))
 
 
 def _json(content: object) -> str:

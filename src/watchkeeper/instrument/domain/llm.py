@@ -2,27 +2,48 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import suppress
 from contextvars import Token
 from typing import Any, TypeVar, cast
 
+from opentelemetry.context import Context
 from opentelemetry.trace import SpanKind, StatusCode
+from opentelemetry.util.types import AttributeValue
 
-from watchkeeper.instrument import context
+from watchkeeper.instrument import context, prices
 from watchkeeper.instrument.domain.content import content_text
 from watchkeeper.instrument.domain.responses import Answer
-from watchkeeper.instrument.domain.scope import Scope, fail, start
+from watchkeeper.instrument.domain.scope import Scope, fail
 from watchkeeper.instrument.domain.streams import WatchedStream
-from watchkeeper.instrument.guard import guard
+from watchkeeper.instrument.guard import record_failure
 from watchkeeper.instrument.host import Host
-from watchkeeper.instrument.prices import price, warm_prices
+from watchkeeper.instrument.recorder.clean import clean_value
 from watchkeeper.instrument.recorder.span import RecordedSpan
-from watchkeeper.instrument.usage import CALL, RUN, Run, Usage, claims
+from watchkeeper.instrument.usage import CALL, RUN, Attempted, Run, Usage, claims
 
 __all__ = ["LlmCall", "llm_call"]
 
 _HOOK = "domain.llm_call"
-_GUARD = guard(_HOOK)
+_NAME_MAX = 512
+_LOGGED = (
+    "gen_ai.operation.name",
+    "gen_ai.provider.name",
+    "gen_ai.request.model",
+    "gen_ai.response.model",
+    "gen_ai.agent.name",
+    "gen_ai.response.time_to_first_chunk",
+    "gen_ai.usage.input_tokens",
+    "gen_ai.usage.output_tokens",
+    "gen_ai.usage.cache_read.input_tokens",
+    "llm.cost_usd",
+    "llm.tool_calls",
+    "http.request.resend_count",
+    "gen_ai.input.messages",
+    "gen_ai.output.messages",
+    "error.type",
+)
+"""Attributes of the span that the log event repeats."""
 _Stream = TypeVar("_Stream")
 
 
@@ -43,16 +64,18 @@ class LlmCall(Scope):
         input: object = None,  # noqa: A002 - the word that the providers use
     ) -> None:
         super().__init__()
-        self._provider = provider
-        self._model = model
+        self._provider = provider if type(provider) is str else str(provider)[:_NAME_MAX]
+        self._model = model if type(model) is str else str(model)[:_NAME_MAX]
         self._operation = operation
         self._is_stream = stream
         self._max_tokens = max_tokens
         self._temperature = temperature
         self._input = input
         self._answer = Answer()
+        self.causes: tuple[str, ...] = ()
+        self._parent: Context | None = None
         self._run: Run | None = None
-        self._token_call: Token[bool] | None = None
+        self._token_call: Token[Attempted | None] | None = None
         self._started_ns = 0
         self._first_chunk_s: float | None = None
         self._streaming = False
@@ -61,13 +84,13 @@ class LlmCall(Scope):
         self._open_host: Host | None = None
         self._stream_error: BaseException | None = None
 
-    @_GUARD
     def record_usage(
         self,
         input_tokens: int,
         output_tokens: int,
         cache_read: int = 0,
         cache_creation: int = 0,
+        reasoning: int = 0,
     ) -> None:
         """Record the tokens of the call; the last word wins.
 
@@ -76,10 +99,19 @@ class LlmCall(Scope):
             output_tokens: All output tokens, reasoning included.
             cache_read: Input tokens that were read from a cache.
             cache_creation: Input tokens that were written to a cache.
+            reasoning: Output tokens of reasoning.
         """
-        self._answer.usage = Usage(input_tokens, output_tokens, cache_read, cache_creation)
+        try:
+            self._answer.usage = Usage(
+                int(input_tokens),
+                int(output_tokens),
+                int(cache_read),
+                int(cache_creation),
+                int(reasoning),
+            )
+        except Exception as error:  # noqa: BLE001 - what is no number counts nothing
+            record_failure(_HOOK, error)
 
-    @_GUARD
     def record_response(self, response: object) -> None:
         """Record what a provider's answer says: model, id, tokens, finish reasons, content.
 
@@ -88,9 +120,19 @@ class LlmCall(Scope):
                 Responses, embeddings) or Anthropic, or the same as decoded JSON. What is not
                 understood changes nothing.
         """
-        self._answer.read(response)
+        try:
+            self._answer.read(response)
+        except Exception as error:  # noqa: BLE001 - never into the application
+            record_failure(_HOOK, error)
 
-    @_GUARD
+    def record_retry(self, cause: str) -> None:
+        """Record that the request has to be sent again.
+
+        Args:
+            cause: The status code of the answer, ``429`` for example, or ``connection``.
+        """
+        self.causes = (*self.causes, cause)
+
     def first_chunk(self) -> None:
         """Record that the first chunk of a streamed answer arrived now; later calls do nothing."""
         host = self._open_host
@@ -115,10 +157,12 @@ class LlmCall(Scope):
 
     def on_chunk(self, chunk: object) -> None:
         """Take in one chunk of the stream."""
-        self.first_chunk()
         host = self._open_host
-        if host is not None:
-            self._last_chunk_ns = host.clock.now_ns()
+        if host is None:
+            return
+        if self._first_chunk_s is None:
+            self.first_chunk()
+        self._last_chunk_ns = host.clock.now_ns()
         self._answer.read(chunk)
 
     def on_end(self, error: BaseException | None, *, complete: bool) -> None:
@@ -137,28 +181,35 @@ class LlmCall(Scope):
             self._stream_error = error
 
     def _start(self, host: Host) -> RecordedSpan:
-        warm_prices()
-        self._run = RUN.get()
-        self._answer.keep_content = host.settings.capture_content
+        if not prices.WARM.locked():
+            prices.warm_prices()
+        run = self._run = RUN.get()
+        attributes: dict[str, Any] = {
+            "gen_ai.operation.name": self._operation,
+            "gen_ai.provider.name": self._provider,
+            "gen_ai.request.model": self._model,
+        }
+        if self._max_tokens is not None:
+            attributes["gen_ai.request.max_tokens"] = clean_value(self._max_tokens, _NAME_MAX)
+        if self._temperature is not None:
+            attributes["gen_ai.request.temperature"] = clean_value(self._temperature, _NAME_MAX)
+        if self._is_stream:
+            attributes["gen_ai.request.stream"] = True
+        if run is not None:
+            attributes["gen_ai.agent.name"] = run.name
+        tenant = context.tenant_id()
+        if tenant:
+            attributes["tenant.id"] = tenant
+        if host.settings.capture_content:
+            self._answer.keep_content = True
+            prompt = content_text(host, self._input)
+            if prompt is not None:
+                attributes["gen_ai.input.messages"] = prompt
         self._started_ns = host.clock.monotonic_ns()
-        span = start(
-            host,
-            f"{self._operation} {self._model}",
-            SpanKind.CLIENT,
-            {
-                "gen_ai.operation.name": self._operation,
-                "gen_ai.provider.name": self._provider,
-                "gen_ai.request.model": self._model,
-                "gen_ai.request.max_tokens": self._max_tokens,
-                "gen_ai.request.temperature": self._temperature,
-                "gen_ai.request.stream": True if self._is_stream else None,
-                "gen_ai.agent.name": self._run.name if self._run is not None else None,
-                "tenant.id": context.tenant_id() or None,
-                "gen_ai.input.messages": content_text(host, self._input),
-            },
-        )
+        name = f"{self._operation} {self._model}"
+        span = host.recorder.start(name, SpanKind.CLIENT, attributes, self._parent)
         claims.add(span.span_id)
-        self._token_call = CALL.set(True)
+        self._token_call = CALL.set(self)
         self._open_host = host
         return span
 
@@ -178,31 +229,59 @@ class LlmCall(Scope):
         if self._open_host is None:
             return
         self._open_host = None
-        kind = self._fail(span, error)
         answer = self._answer
-        cost = self._cost()
-        usage = answer.usage
-        found: dict[str, Any] = {
-            "gen_ai.response.model": answer.model,
-            "gen_ai.response.id": answer.id,
-            "gen_ai.response.finish_reasons": answer.finish_reasons or None,
-            "gen_ai.response.time_to_first_chunk": self._first_chunk_s,
-            "llm.cost_usd": cost,
-            "gen_ai.output.messages": content_text(host, answer.content or None),
-        }
-        if usage is not None:
-            found["gen_ai.usage.input_tokens"] = usage.input_tokens
-            found["gen_ai.usage.output_tokens"] = usage.output_tokens
-            found["gen_ai.usage.cache_read.input_tokens"] = usage.cache_read or None
-            found["gen_ai.usage.cache_creation.input_tokens"] = usage.cache_creation or None
-        span.set_attributes({name: value for name, value in found.items() if value is not None})
-        self._log(host, cost, kind)
+        if error is not None or answer.failed is not None or not self._complete:
+            kind = self._fail(span, error)
+        else:
+            kind = None
+        found = span.attributes
+        self._put_answer(host, found)
+        if self.causes:
+            found["http.request.resend_count"] = len(self.causes)
+        if kind is not None or self.causes:
+            self._count(host, error, kind)
+        end_ns = self._last_chunk_ns if kind == "abandoned" else None
+        if end_ns is None:
+            end_ns = host.clock.now_ns()
+            end_ns = max(end_ns, span.start_ns)  # the host's clock was set back
+        self._log(host, found, kind, (end_ns - span.start_ns) / 1e9)
         # The run that the call belongs to, in whatever context a stream happens to end.
-        token = RUN.set(self._run)
+        token = None if self._run is RUN.get() else RUN.set(self._run)
         try:
-            span.end(self._last_chunk_ns if kind == "abandoned" else None)
+            span.end(end_ns)
         finally:
-            RUN.reset(token)
+            if token is not None:
+                RUN.reset(token)
+
+    def _put_answer(self, host: Host, found: dict[str, AttributeValue]) -> None:
+        # All of these are of the API's types already, so they need no cleaning.
+        answer = self._answer
+        known = (
+            ("gen_ai.response.model", answer.model),
+            ("gen_ai.response.id", answer.id),
+            ("gen_ai.response.finish_reasons", answer.finish_reasons or None),
+            ("gen_ai.response.time_to_first_chunk", self._first_chunk_s),
+            ("llm.tool_calls", answer.tool_calls or None),
+        )
+        found.update((name, value) for name, value in known if value is not None)
+        if answer.content:
+            written = content_text(host, answer.content)
+            if written is not None:
+                found["gen_ai.output.messages"] = written
+        usage = answer.usage
+        if usage is None:
+            return
+        found["gen_ai.usage.input_tokens"] = usage.input_tokens
+        found["gen_ai.usage.output_tokens"] = usage.output_tokens
+        if usage.cache_read:
+            found["gen_ai.usage.cache_read.input_tokens"] = usage.cache_read
+        if usage.cache_creation:
+            found["gen_ai.usage.cache_creation.input_tokens"] = usage.cache_creation
+        if usage.reasoning:
+            found["gen_ai.usage.reasoning.output_tokens"] = usage.reasoning
+        cost = self._cost(host, usage)
+        if cost is not None:
+            found["llm.cost_usd"] = cost
 
     def _fail(self, span: RecordedSpan, error: BaseException | None) -> str | None:
         kind = self._answer.failed
@@ -215,28 +294,35 @@ class LlmCall(Scope):
             span.set_status(StatusCode.ERROR)
         return kind
 
-    def _cost(self) -> float | None:
-        answer = self._answer
-        if answer.usage is None:
-            return None
-        cost = price(self._provider, answer.model or self._model, answer.usage)
-        if cost is None and answer.model is not None:
-            cost = price(self._provider, self._model, answer.usage)
+    def _cost(self, host: Host, usage: Usage) -> float | None:
+        answered = self._answer.model
+        own = host.settings.llm_prices
+        cost = prices.price(self._provider, answered or self._model, usage, own)
+        if cost is None and answered is not None:
+            cost = prices.price(self._provider, self._model, usage, own)
         return cost
 
-    def _log(self, host: Host, cost: float | None, kind: str | None) -> None:
-        usage = self._answer.usage
+    def _count(self, host: Host, error: BaseException | None, kind: str | None) -> None:
+        causes = self.causes
+        limited = causes.count("429") + (getattr(error, "status_code", None) == 429)
+        labels = (self._provider, self._model)
+        retries = host.metrics.counter("llm.retries")
+        for cause in causes:
+            retries.child((*labels, cause)).inc()
+        if limited:
+            host.metrics.counter("llm.rate_limits").child(labels).inc(limited)
+        if kind == "abandoned":
+            host.metrics.counter("llm.streams_abandoned").child(labels).inc()
+
+    def _log(
+        self, host: Host, found: Mapping[str, Any], kind: str | None, duration_s: float
+    ) -> None:
+        fields: dict[str, Any] = {name: found[name] for name in _LOGGED if name in found}
+        fields["duration_s"] = duration_s
         host.event(
             "llm.call",
             "info" if kind is None else "warning" if kind == "abandoned" else "error",
-            {
-                "gen_ai.provider.name": self._provider,
-                "gen_ai.request.model": self._model,
-                "gen_ai.usage.input_tokens": None if usage is None else usage.input_tokens,
-                "gen_ai.usage.output_tokens": None if usage is None else usage.output_tokens,
-                "llm.cost_usd": cost,
-                "error.type": kind,
-            },
+            fields,
         )
 
 

@@ -9,13 +9,17 @@ semantic conventions include them, so Anthropic's are added up here.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from watchkeeper.instrument.usage import NO_USAGE, Usage
 
 __all__ = ["Answer"]
+
+_CLASSES_MAX = 256
+_TEXT_MAX = 512
+"""Characters of a model's name, an id or a reason."""
 
 
 @dataclass(slots=True)
@@ -26,6 +30,8 @@ class Answer:
     model: str | None = None
     id: str | None = None
     finish_reasons: tuple[str, ...] = ()
+    tool_calls: int = 0
+    """Tools that the answer asks to be called."""
     failed: str | None = None
     """Why the provider says that the answer failed, as an ``error.type``."""
     content: list[Any] = field(default_factory=list)
@@ -35,22 +41,26 @@ class Answer:
 
     def read(self, answer: object) -> None:
         """Take in a whole answer, or one chunk or event of a stream; unknown ones change nothing."""
-        kind = _get(answer, "type")
-        if isinstance(kind, str) and kind:
-            if kind.startswith("response."):
-                self._read_responses_event(answer, kind)
-            elif kind in _ANTHROPIC:
-                _ANTHROPIC[kind](self, answer)
-            elif kind == "chunk":
-                self.read(_get(answer, "chunk"))
-            return
-        shape = _get(answer, "object")
-        if shape == "response":
-            self._read_response(answer)
-        elif shape in ("chat.completion", "chat.completion.chunk", "text_completion"):
-            self._read_chat(answer)
-        elif _get(answer, "usage") is not None:
-            self._read_openai_usage(_get(answer, "usage"))
+        cls = type(answer)
+        reader = _READERS.get(cls)
+        if reader is None:
+            reader = _reader(answer)
+            # The clients' classes are pydantic models whose ``type`` or ``object`` is fixed; asking
+            # such a model for a field that it lacks takes longer than all the rest.
+            if hasattr(cls, "model_fields") and len(_READERS) < _CLASSES_MAX:
+                _READERS[cls] = reader
+        reader(self, answer)
+
+    def _read_nothing(self, answer: object) -> None:
+        """Leave an object alone that says nothing."""
+
+    def _read_wrapped(self, answer: object) -> None:
+        self.read(_get(answer, "chunk"))
+
+    def _read_other(self, answer: object) -> None:
+        usage = _get(answer, "usage")
+        if usage is not None:
+            self._read_openai_usage(usage)
             self.model = _text(_get(answer, "model")) or self.model
 
     def _read_chat(self, answer: object) -> None:
@@ -63,27 +73,37 @@ class Answer:
             reason = _text(_get(choice, "finish_reason"))
             if reason:
                 self.finish_reasons = (*self.finish_reasons, reason)
+            self._read_choice(choice)
+
+    def _read_choice(self, choice: object) -> None:
+        message = _get(choice, "message") if _has(choice, "message") else None
+        if message is not None:
+            self.tool_calls += len(_get(message, "tool_calls") or ())
             if self.keep_content:
-                message = _get(choice, "message")
-                if message is not None:
-                    self.content.append(message)
-                else:
-                    self._keep(_get(_get(choice, "delta"), "content"))
+                self.content.append(message)
+            return
+        delta = _get(choice, "delta") if _has(choice, "delta") else None
+        if delta is not None:
+            # Only the first piece of a streamed call carries its id.
+            for call in _get(delta, "tool_calls") or ():
+                self.tool_calls += _get(call, "id") is not None
+            if self.keep_content:
+                self._keep(_get(delta, "content"))
 
     def _read_openai_usage(self, usage: object) -> None:
-        given = _count(usage, "input_tokens")
-        details = _get(usage, "input_tokens_details")
-        if given is None:
-            given = _count(usage, "prompt_tokens")
-            details = _get(usage, "prompt_tokens_details")
-        made = _count(usage, "output_tokens")
-        if made is None:
-            made = _count(usage, "completion_tokens")
+        if _has(usage, "prompt_tokens"):
+            names = ("prompt_tokens", "completion_tokens")
+        else:
+            names = ("input_tokens", "output_tokens")
+        given, made = names
+        details = _get(usage, f"{given}_details")
+        made_details = _get(usage, f"{made}_details")
         self.usage = Usage(
-            given or 0,
-            made or 0,
-            _count(details, "cached_tokens") or 0,
-            _count(details, "cache_write_tokens") or 0,
+            _count(usage, given) or 0,
+            _count(usage, made) or 0,
+            (details is not None and _count(details, "cached_tokens")) or 0,
+            (details is not None and _count(details, "cache_write_tokens")) or 0,
+            (made_details is not None and _count(made_details, "reasoning_tokens")) or 0,
         )
 
     def _read_response(self, answer: object) -> None:
@@ -92,6 +112,8 @@ class Answer:
         usage = _get(answer, "usage")
         if usage is not None:
             self._read_openai_usage(usage)
+        output = _get(answer, "output") or ()
+        self.tool_calls = sum(1 for item in output if _get(item, "type") == "function_call")
         status = _text(_get(answer, "status"))
         if status == "incomplete":
             reason = _text(_get(_get(answer, "incomplete_details"), "reason"))
@@ -102,9 +124,10 @@ class Answer:
         elif status == "completed":
             self.finish_reasons = ("stop",)
         if self.keep_content and status in ("completed", "incomplete"):
-            self.content = list(_get(answer, "output") or ())
+            self.content = list(output)
 
-    def _read_responses_event(self, event: object, kind: str) -> None:
+    def _read_responses_event(self, event: object) -> None:
+        kind = _get(event, "type")
         answer = _get(event, "response")
         if answer is not None:
             self._read_response(answer)
@@ -116,8 +139,10 @@ class Answer:
         self.id = _text(_get(message, "id")) or self.id
         self._read_anthropic_usage(_get(message, "usage"))
         self._read_stop(message)
-        if self.keep_content:
-            self.content.extend(_get(message, "content") or ())
+        for block in _get(message, "content") or ():
+            self.tool_calls += _get(block, "type") == "tool_use"
+            if self.keep_content:
+                self.content.append(block)
 
     def _read_message_start(self, event: object) -> None:
         self._read_message(_get(event, "message"))
@@ -125,6 +150,9 @@ class Answer:
     def _read_message_delta(self, event: object) -> None:
         self._read_anthropic_usage(_get(event, "usage"))
         self._read_stop(_get(event, "delta"))
+
+    def _read_block_start(self, event: object) -> None:
+        self.tool_calls += _get(_get(event, "content_block"), "type") == "tool_use"
 
     def _read_block_delta(self, event: object) -> None:
         if self.keep_content:
@@ -149,6 +177,9 @@ class Answer:
             count = _count(usage, name)
             if count is not None:
                 self._anthropic[name] = count
+        thought = _count(_get(usage, "output_tokens_details"), "thinking_tokens")
+        if thought is not None:
+            self._anthropic["thinking_tokens"] = thought
         counts = self._anthropic
         if counts:
             read = counts.get("cache_read_input_tokens", 0)
@@ -158,6 +189,7 @@ class Answer:
                 counts.get("output_tokens", 0),
                 read,
                 created,
+                counts.get("thinking_tokens", 0),
             )
 
     def _keep(self, text: object) -> None:
@@ -173,19 +205,51 @@ class Answer:
         return self.usage or NO_USAGE
 
 
-_ANTHROPIC = {
+_ANTHROPIC: dict[str, Callable[[Answer, object], None]] = {
     "message": Answer._read_message,  # noqa: SLF001 - a table of this class's own methods
     "message_start": Answer._read_message_start,  # noqa: SLF001 - likewise
     "message_delta": Answer._read_message_delta,  # noqa: SLF001 - likewise
+    "content_block_start": Answer._read_block_start,  # noqa: SLF001 - likewise
     "content_block_delta": Answer._read_block_delta,  # noqa: SLF001 - likewise
     "error": Answer._read_error,  # noqa: SLF001 - likewise
 }
 
 
+_SHAPES: dict[str, Callable[[Answer, object], None]] = {
+    "response": Answer._read_response,  # noqa: SLF001 - likewise
+    "chat.completion": Answer._read_chat,  # noqa: SLF001 - likewise
+    "chat.completion.chunk": Answer._read_chat,  # noqa: SLF001 - likewise
+    "text_completion": Answer._read_chat,  # noqa: SLF001 - likewise
+}
+_READERS: dict[type, Callable[[Answer, object], None]] = {}
+
+
+def _reader(answer: object) -> Callable[[Answer, object], None]:
+    kind = _get(answer, "type")
+    if isinstance(kind, str) and kind:
+        if kind.startswith("response."):
+            return Answer._read_responses_event  # noqa: SLF001 - one of this module's own
+        if kind == "chunk":
+            return Answer._read_wrapped  # noqa: SLF001 - likewise
+        return _ANTHROPIC.get(kind, Answer._read_nothing)  # noqa: SLF001 - likewise
+    shape = _get(answer, "object")
+    return _SHAPES.get(shape if isinstance(shape, str) else "", Answer._read_other)  # noqa: SLF001 - likewise
+
+
 def _get(thing: object, name: str) -> Any:
+    if type(thing) is dict:
+        return thing.get(name)
     if isinstance(thing, Mapping):
         return thing.get(name)
     return getattr(thing, name, None)
+
+
+def _has(thing: object, name: str) -> bool:
+    """Tell whether a field is there, at the price of a look instead of a failed one."""
+    if type(thing) is dict:
+        return name in thing
+    fields = getattr(type(thing), "model_fields", None)
+    return _get(thing, name) is not None if fields is None else name in fields
 
 
 def _count(thing: object, name: str) -> int | None:
@@ -194,4 +258,4 @@ def _count(thing: object, name: str) -> int | None:
 
 
 def _text(value: object) -> str | None:
-    return value if isinstance(value, str) and value else None
+    return value[:_TEXT_MAX] if isinstance(value, str) and value else None

@@ -105,11 +105,12 @@ class _Book:
                 present.every_ns, present.grace_ns = beat.every_ns, beat.grace_ns
             else:
                 self.beats[name] = beat
-            if self._watch is None or not self._watch.is_alive():
+            watch = self._watch
+            if watch is None or watch.host is not host or not watch.is_alive():
                 self._watch = _Watch(host, self.look)
                 self._watch.start()
             else:
-                self._watch.again.set()
+                watch.again.set()
 
     def forget(self, name: str) -> None:
         with self._lock:
@@ -169,7 +170,7 @@ class _Watch(threading.Thread):
     def __init__(self, host: Host, look: Callable[[], float]) -> None:
         super().__init__(name="watchkeeper-schedules", daemon=True)
         self.again = threading.Event()
-        self._expected = host
+        self.host = host
         self._look = look
 
     def run(self) -> None:
@@ -178,7 +179,7 @@ class _Watch(threading.Thread):
         while True:
             self.again.wait(max(wait_s, 0.01))
             self.again.clear()
-            if hosts.current() is not self._expected:
+            if hosts.current() is not self.host:
                 return
             try:
                 wait_s = self._look()

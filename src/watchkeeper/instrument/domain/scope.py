@@ -21,6 +21,7 @@ from watchkeeper.instrument import host as hosts
 from watchkeeper.instrument.errors import error_type
 from watchkeeper.instrument.guard import record_failure
 from watchkeeper.instrument.host import Host
+from watchkeeper.instrument.recorder.clean import clean_attributes
 from watchkeeper.instrument.recorder.current import activate, deactivate
 from watchkeeper.instrument.recorder.span import RecordedSpan
 
@@ -224,8 +225,15 @@ def start(
     parent: Context | None = None,
 ) -> RecordedSpan:
     """Start a span of ours with the attributes that are not None."""
-    span = host.recorder.start(str(name), kind, {}, parent)
-    span.set_attributes({key: value for key, value in attributes.items() if value is not None})
+    settings = host.settings
+    kept, dropped = clean_attributes(
+        {key: value for key, value in attributes.items() if value is not None},
+        settings.span_attributes_max,
+        settings.attribute_value_chars_max,
+    )
+    span = host.recorder.start(name, kind, kept, parent)
+    if dropped:
+        span.dropped_attributes = dropped
     return span
 
 

@@ -30,6 +30,7 @@ from watchkeeper.instrument.integrations.exchange import (
     request_id,
 )
 from watchkeeper.instrument.integrations.routes import route_template
+from watchkeeper.instrument.pages import BODY_BYTES_MAX, Ask, answered
 
 __all__ = ["MARK", "AsgiMiddleware", "Message", "Receive", "Scope", "Send", "Server"]
 
@@ -79,6 +80,9 @@ class Server:
         if scope["path"] == self._front.metrics_path and scope["method"] in ("GET", "HEAD"):
             await self._answer_scrape(scope, send)
             return
+        if self._front.pages and scope["path"] in self._front.pages:
+            await self._answer_page(scope, receive, send)
+            return
         request = self._begin(scope, receive, send)
         if request is None:
             await app(scope, receive, send)
@@ -110,6 +114,23 @@ class Server:
         await send({"type": "http.response.start", "status": status, "headers": headers})
         body = b"" if scope["method"] == "HEAD" else body
         await send({"type": "http.response.body", "body": body})
+
+    async def _answer_page(self, scope: Scope, receive: Receive, send: Send) -> None:
+        body: bytes | None = b""
+        more = True
+        while more:
+            message = await receive()
+            more = message["type"] == "http.request" and message.get("more_body", False)
+            if body is not None:
+                body += message.get("body", b"")
+                if len(body) > BODY_BYTES_MAX:
+                    body = None
+        given = next((value for name, value in scope["headers"] if name == b"authorization"), b"")
+        ask = Ask(scope["method"], given.decode("latin-1"), body)
+        found = answered(self._front.pages[scope["path"]], ask)
+        headers = [(name.lower().encode(), value.encode()) for name, value in found.all_headers()]
+        await send({"type": "http.response.start", "status": found.status, "headers": headers})
+        await send({"type": "http.response.body", "body": found.body})
 
     def _begin(self, scope: Scope, receive: Receive, send: Send) -> Request | None:
         try:

@@ -7,6 +7,7 @@ its place among the requests in flight, and at its end the access event. How byt
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextvars import Token
 from random import getrandbits
 from typing import Any
@@ -53,6 +54,7 @@ class Front:
     def __init__(self, host: Host) -> None:
         self.host = host
         self.metrics_path = host.settings.metrics_path
+        self.pages = host.pages
         self.scraper = Scraper(host)
         self.quiet = frozenset(host.settings.access_log_exclude)
         self._active = host.metrics.gauge("http.server.active_requests")
@@ -100,6 +102,7 @@ class Exchange:
         "_front",
         "_outside",
         "_outside_id",
+        "at_end",
         "complete",
         "end_ns",
         "finished",
@@ -122,6 +125,8 @@ class Exchange:
         self.complete = False
         """The whole answer was handed to the server, or is about to be."""
         self.finished = False
+        self.at_end: Callable[[], None] | None = None
+        """Called once when the request ends, within its context."""
         self.end_ns: int | None = None
         self._error: BaseException | None = None
         self._active = active
@@ -158,6 +163,8 @@ class Exchange:
         self.finished = True
         try:
             self._active.dec()
+            if self.at_end is not None:
+                self.at_end()
             self._describe()
             if self.span.attributes["url.path"] not in self._front.quiet:
                 self._log()

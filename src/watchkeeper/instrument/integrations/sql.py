@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-__all__ = ["Statement", "describe"]
+__all__ = ["Statement", "describe", "sanitised"]
 
 _TEXT_MAX = 4_096
 _SCAN_MAX = 65_536
@@ -88,6 +88,16 @@ def describe(statement: str, system: str = "") -> Statement:
     )
 
 
+def sanitised(statement: str, system: str) -> str:
+    """Return the beginning of *statement*, up to 65,536 characters, without literals and comments.
+
+    Args:
+        statement: SQL, ours or of another instrumentation.
+        system: ``db.system.name``, or "".
+    """
+    return _sanitised(statement[:_SCAN_MAX], system)
+
+
 def _sanitised(statement: str, system: str) -> str:
     pattern = _LITERALS_MYSQL if system in _BACKSLASH else _LITERALS
 
@@ -110,6 +120,10 @@ def _operation_and_tables(text: str) -> tuple[str, list[str]]:
         return _with(words)
     if operation in _DDL:
         return _ddl(words)
+    if operation == "COPY" and len(words) > 1 and words[1][1] == 0:
+        # `COPY INTO` is how we name a COPY whose text nobody sees.
+        target = words[2:3] if words[1][0].upper() == "INTO" else words[1:2]
+        return operation, [_plain(word) for word, _, _ in target]
     return operation, _tables(words, frozenset())
 
 

@@ -5,19 +5,17 @@ Class-level listeners, so every engine counts, synchronous or asynchronous, made
 
 from __future__ import annotations
 
-import threading
-import weakref
 from collections.abc import Callable
 from typing import Any
 
 from opentelemetry.trace import SpanKind
 
-from watchkeeper.instrument.errors import error_type
 from watchkeeper.instrument.guard import record_failure
 from watchkeeper.instrument.host import Host
+from watchkeeper.instrument.integrations.owned import own
 from watchkeeper.instrument.integrations.patch import all_of, replace
-from watchkeeper.instrument.integrations.sql import describe
-from watchkeeper.instrument.metrics import Histogram
+from watchkeeper.instrument.integrations.pools import PoolState, Size, book_of
+from watchkeeper.instrument.integrations.queries import attributes_of, failed
 from watchkeeper.instrument.recorder.span import RecordedSpan
 from watchkeeper.vocabulary.limits import limit
 
@@ -50,6 +48,8 @@ def instrument(host: Host) -> Callable[[], None]:
         (Engine, "do_executemany", statements.do_executemany),
         (Engine, "do_execute_no_params", statements.do_execute_no_params),
         (Pool, "checkin", pools.returned),
+        (Pool, "first_connect", _opened),
+        (Pool, "connect", _opened),
     )
     for target, name, function in listeners:
         event.listen(target, name, function)
@@ -102,7 +102,7 @@ class _Statements:
             else:
                 getattr(dialect, name)(*arguments)
         except BaseException as error:
-            _failed(span, error)
+            failed(span, error, _HOOK)
             raise
         span.end()
         return True
@@ -126,42 +126,19 @@ class _Statements:
             return None
 
 
-def _failed(span: RecordedSpan, error: BaseException) -> None:
-    try:
-        span.attributes["error.type"] = error_type(error)
-        span.fail(error, record=isinstance(error, Exception))
-        span.end()
-    except Exception as failure:  # noqa: BLE001 - never into the application
-        record_failure(_HOOK, failure)
-
-
 def _prepared(context: Any, statement: str) -> tuple[str, dict[str, Any]]:
     system = _SYSTEMS.get(context.dialect.name, context.dialect.name)
-    said = describe(statement, system)
     url = context.engine.url
-    attributes = {
-        "db.system.name": system,
-        "db.namespace": url.database,
-        "db.operation.name": said.operation,
-        "db.collection.name": said.collection,
-        "db.query.summary": said.summary,
-        "db.query.text": said.text,
-        "server.address": url.host,
-        "server.port": url.port,
-    }
-    return said.summary, {name: value for name, value in attributes.items() if value}
+    return attributes_of((url.database or "", url.host or "", url.port or 0), statement, system)
 
 
-class _PoolState:
-    """What is known of one pool; kept on the pool itself, where it is found fastest."""
-
-    __slots__ = ("name", "owner", "use", "wait")
-
-    def __init__(self, owner: object, name: str, wait: Histogram, use: Histogram) -> None:
-        self.owner = owner
-        self.name = name
-        self.wait = wait
-        self.use = use
+def _opened(connection: Any, record: Any) -> None:
+    """Mark the driver's connection: what goes through it is recorded here, not by its driver."""
+    try:
+        driver = getattr(record, "driver_connection", None)
+        own(connection if driver is None else driver)
+    except Exception as error:  # noqa: BLE001 - never into the application
+        record_failure(_HOOK, error)
 
 
 class _Pools:
@@ -170,30 +147,28 @@ class _Pools:
     def __init__(self, host: Host, timeout: type[Exception]) -> None:
         self._now = host.clock.monotonic_ns
         self._timeout = timeout
-        self._wait = host.metrics.histogram("db.client.connection.wait_time")
-        self._use = host.metrics.histogram("db.client.connection.use_time")
-        self._timeouts = host.metrics.counter("db.client.connection.timeouts")
-        self._failures = host.metrics.counter("connection_pool.create_failures")
-        self._count = host.metrics.gauge("db.client.connection.count")
-        self._max = host.metrics.gauge("db.client.connection.max")
-        self._pools: dict[str, weakref.ref[Any]] = {}
-        self._lock = threading.Lock()
-        self._count.collect_from(self._counts)
-        self._max.collect_from(self._limits)
+        self._book = book_of(host.metrics)
 
     def connecting(self, original: Callable[[Any], Any]) -> Callable[[Any], Any]:
         """Return what stands in for ``Pool.connect``: times the wait, counts what failed."""
 
         def connect(pool: Any) -> Any:
-            started = self._now()
+            try:
+                started = self._now()
+                state = self._state(pool)
+            except Exception as error:  # noqa: BLE001 - never into the application
+                record_failure(_HOOK, error)
+                return original(pool)
+            state.pending += 1
             try:
                 connection = original(pool)
             except Exception as error:
-                self._not_connected(pool, error)
+                self._not_connected(state, error)
                 raise
+            finally:
+                state.pending -= 1
             try:
                 ended = self._now()
-                state = self._state(pool)
                 state.wait.observe((ended - started) / 1e9)
                 record = connection._connection_record  # noqa: SLF001 - the only way to its record
                 record.info[_BORROWED] = (ended, state)
@@ -215,58 +190,35 @@ class _Pools:
 
     def forget(self) -> None:
         """Show no pools any more."""
-        self._count.collect_from(None)
-        self._max.collect_from(None)
+        self._book.forget(self)
 
-    def _not_connected(self, pool: Any, error: Exception) -> None:
+    def _not_connected(self, state: PoolState, error: Exception) -> None:
         try:
-            family = self._timeouts if isinstance(error, self._timeout) else self._failures
-            family.child((self._state(pool).name,)).inc()
+            timed_out = isinstance(error, self._timeout)
+            family = self._book.timeouts if timed_out else self._book.failures
+            family.child((state.name,)).inc()
         except Exception as failure:  # noqa: BLE001 - never into the application
             record_failure(_HOOK, failure)
 
-    def _state(self, pool: Any) -> _PoolState:
-        state: _PoolState | None = pool.__dict__.get(_STATE)
+    def _state(self, pool: Any) -> PoolState:
+        state: PoolState | None = pool.__dict__.get(_STATE)
         return state if state is not None and state.owner is self else self._met(pool)
 
-    def _met(self, pool: Any) -> _PoolState:
-        # `Engine.dispose` makes a new pool with the same creator: it takes over the name.
+    def _met(self, pool: Any) -> PoolState:
         dialect = getattr(pool, "_dialect", None)
         base = getattr(pool, "logging_name", None) or getattr(dialect, "name", None) or "pool"
-        with self._lock:
-            number = 1
-            name = base
-            while (other := self._named(name)) is not None and not _same(other, pool):
-                number += 1
-                name = f"{base}-{number}"
-            self._pools[name] = weakref.ref(pool)
-        state = _PoolState(self, name, self._wait.child((name,)), self._use.child((name,)))
+        # `Engine.dispose` makes a new pool with the same creator: it takes over the name.
+        state = self._book.meet(self, pool, str(base), _size, _same)
         pool.__dict__[_STATE] = state
         return state
 
-    def _named(self, name: str) -> Any:
-        reference = self._pools.get(name)
-        return None if reference is None else reference()
 
-    def _alive(self) -> list[tuple[str, Any]]:
-        pairs = [(name, reference()) for name, reference in list(self._pools.items())]
-        return [(name, pool) for name, pool in pairs if pool is not None]
-
-    def _counts(self) -> dict[tuple[str, ...], float]:
-        counts: dict[tuple[str, ...], float] = {}
-        for name, pool in self._alive():
-            if hasattr(pool, "checkedout"):
-                counts[(name, "used")] = pool.checkedout()
-                counts[(name, "idle")] = pool.checkedin()
-        return counts
-
-    def _limits(self) -> dict[tuple[str, ...], float]:
-        limits: dict[tuple[str, ...], float] = {}
-        for name, pool in self._alive():
-            overflow = getattr(pool, "_max_overflow", -1)
-            if overflow >= 0 and hasattr(pool, "size"):
-                limits[(name,)] = pool.size() + overflow
-        return limits
+def _size(pool: Any) -> Size:
+    if not hasattr(pool, "checkedout"):
+        return Size(None, None, None)
+    overflow = getattr(pool, "_max_overflow", -1)
+    limit_ = pool.size() + overflow if overflow >= 0 and hasattr(pool, "size") else None
+    return Size(pool.checkedout(), pool.checkedin(), limit_)
 
 
 def _same(one: Any, other: Any) -> bool:

@@ -38,9 +38,15 @@ TABLE: tuple[Integration, ...] = (
     Integration("flask", "flask.app", f"{_OURS}flask"),
     Integration("django", "django.core.handlers.base", f"{_OURS}django"),
     Integration("sqlalchemy", "sqlalchemy", f"{_OURS}sqlalchemy"),
+    Integration("asyncpg", "asyncpg", f"{_OURS}asyncpg"),
+    Integration("psycopg", "psycopg", f"{_OURS}psycopg"),
+    Integration("redis", "redis", f"{_OURS}redis"),
     Integration("huey", "huey.api", f"{_OURS}huey"),
     Integration("httpx", "httpx", f"{_OURS}httpx"),
     Integration("httpx2", "httpx2", f"{_OURS}httpx2"),
+    Integration("requests", "requests.sessions", f"{_OURS}requests"),
+    Integration("aiohttp", "aiohttp.client", f"{_OURS}aiohttp"),
+    Integration("authlib", "authlib.integrations.base_client", f"{_OURS}authlib"),
 )
 
 

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, MutableMapping
 from http import HTTPStatus
 from typing import Any
 
+from opentelemetry.context import Context
 from opentelemetry.trace import SpanKind, get_current_span
 
 from watchkeeper.instrument import host as hosts
@@ -30,6 +31,7 @@ from watchkeeper.instrument.integrations.exchange import (
     request_id,
 )
 from watchkeeper.instrument.integrations.patch import replace
+from watchkeeper.instrument.pages import BODY_BYTES_MAX, Ask, answered
 from watchkeeper.instrument.recorder.span import RecordedSpan
 
 __all__ = ["MARK", "App", "Environ", "Server", "StartResponse", "WsgiMiddleware", "wrap_call"]
@@ -68,6 +70,8 @@ class Server:
             and environ["REQUEST_METHOD"] in ("GET", "HEAD")
         ):
             return self._answer_scrape(environ, start_response)
+        if self._front.pages and path in self._front.pages and not environ.get("SCRIPT_NAME"):
+            return self._answer_page(environ, path, start_response)
         request = self._begin(environ, path, start_response)
         if request is None:
             return app(environ, start_response)
@@ -90,6 +94,18 @@ class Server:
         start_response(f"{status} {HTTPStatus(status).phrase}", headers)
         return [b"" if environ["REQUEST_METHOD"] == "HEAD" else body]
 
+    def _answer_page(
+        self, environ: Environ, path: str, start_response: StartResponse
+    ) -> Iterable[bytes]:
+        length = environ.get("CONTENT_LENGTH") or "0"
+        body: bytes | None = None
+        if length.isdecimal() and len(length) < 10 and int(length) <= BODY_BYTES_MAX:
+            body = environ["wsgi.input"].read(int(length)) if int(length) else b""
+        ask = Ask(environ["REQUEST_METHOD"], environ.get("HTTP_AUTHORIZATION", ""), body)
+        found = answered(self._front.pages[path], ask)
+        start_response(f"{found.status} {HTTPStatus(found.status).phrase}", found.all_headers())
+        return [found.body]
+
     def _begin(self, environ: Environ, path: str, start_response: StartResponse) -> Request | None:
         try:
             current = get_current_span()
@@ -111,7 +127,7 @@ class Server:
             method = environ["REQUEST_METHOD"]
             span, active = self._front.start(attributes, method, scheme, parent)
             request = Request(self._front, span, active, name)
-            request.begin(environ, start_response, self._route)
+            request.begin(environ, start_response, self._route, parent)
             environ[MARK] = request
             request.enter(parent)
         except Exception as error:  # noqa: BLE001 - never into the application
@@ -123,15 +139,25 @@ class Server:
 class Request(Exchange):
     """One request being served, and the iterable that its server gets."""
 
-    __slots__ = ("_environ", "_find_route", "_left", "_parts", "_source", "_start_response")
+    __slots__ = (
+        "_environ",
+        "_find_route",
+        "_left",
+        "_parent",
+        "_parts",
+        "_source",
+        "_start_response",
+    )
 
     def begin(
         self,
         environ: Environ,
         start_response: StartResponse,
         find_route: Callable[[Environ], str | None] | None,
+        parent: Context | None,
     ) -> None:
-        """Take what the server gave."""
+        """Take what the server gave, and the context that came in with the headers."""
+        self._parent = parent
         self._environ = environ
         self._start_response = start_response
         self._find_route = find_route
@@ -206,7 +232,7 @@ class Request(Exchange):
 
     def __next__(self) -> bytes:
         """Return the next part; generators of the application run under its span."""
-        self.enter()
+        self.enter(self._parent)
         try:
             if self._parts is None:
                 self._parts = iter(self._source)
@@ -229,7 +255,7 @@ class Request(Exchange):
         try:
             close = getattr(self._source, "close", None)
             if close is not None:
-                self.enter()
+                self.enter(self._parent)
                 try:
                     close()
                 finally:

@@ -6,7 +6,8 @@ import sys
 import traceback
 from types import TracebackType
 
-from watchkeeper.instrument.logs.values import cut, shown
+from watchkeeper.instrument.logs.values import clean, shown
+from watchkeeper.instrument.redaction import Redactor
 
 __all__ = ["normalise", "qualified_name", "stacktrace", "structured"]
 
@@ -31,12 +32,12 @@ def qualified_name(kind: type[BaseException]) -> str:
     return kind.__qualname__ if module == "builtins" else f"{module}.{kind.__qualname__}"
 
 
-def structured(error: BaseException) -> dict[str, object]:
+def structured(error: BaseException, redactor: Redactor | None = None) -> dict[str, object]:
     """Return the exception as a dict: type, message, frames, and its chain, outermost first.
 
     Frames carry file, line and function but no local variables, which may hold secrets.
     """
-    top = _one(error)
+    top = _one(error, redactor)
     current, seen = error, {id(error)}
     chain: list[object] = []
     while len(chain) < _CHAIN_MAX:
@@ -46,31 +47,31 @@ def structured(error: BaseException) -> dict[str, object]:
         if following is None or id(following) in seen:
             break
         seen.add(id(following))
-        chain.append(_one(following))
+        chain.append(_one(following, redactor))
         current = following
     if chain:
         top["chain"] = chain
     if isinstance(error, BaseExceptionGroup):
-        top["exceptions"] = [_one(inner) for inner in error.exceptions[:_CHAIN_MAX]]
+        top["exceptions"] = [_one(inner, redactor) for inner in error.exceptions[:_CHAIN_MAX]]
     return top
 
 
-def stacktrace(error: BaseException, chars: int) -> str:
-    """Return the traceback as Python prints it, at most *chars* characters."""
+def stacktrace(error: BaseException, chars: int, redactor: Redactor | None = None) -> str:
+    """Return the traceback as Python prints it, without secrets, at most *chars* characters."""
     try:
         lines = traceback.TracebackException(
             type(error), error, error.__traceback__, limit=-_FRAMES_MAX, compact=True,
             max_group_depth=3,
         ).format()  # fmt: skip
-        return cut("".join(lines), chars)
+        return clean("".join(lines), chars, redactor)
     except Exception as failure:  # noqa: BLE001 - a foreign __str__ may raise anything
         return f"[unprintable traceback: {type(failure).__name__}]"
 
 
-def _one(error: BaseException) -> dict[str, object]:
+def _one(error: BaseException, redactor: Redactor | None) -> dict[str, object]:
     return {
         "type": qualified_name(type(error)),
-        "message": shown(error, _MESSAGE_CHARS_MAX),
+        "message": shown(error, _MESSAGE_CHARS_MAX, redactor),
         "frames": _frames(error.__traceback__),
     }
 

@@ -17,7 +17,7 @@ from watchkeeper.instrument.logs.sink import Sink
 from watchkeeper.instrument.logs.values import Bounds, cut, plain, shown
 from watchkeeper.instrument.recorder import LogRecord, RecordedSpan
 from watchkeeper.instrument.recorder.contexts import current_span
-from watchkeeper.instrument.redaction import MASK, is_secret
+from watchkeeper.instrument.redaction import Redactor
 
 __all__ = ["Level", "LogPipeline", "Options"]
 
@@ -34,6 +34,11 @@ _RESERVED = frozenset(
 """Keys of a line that a field cannot take; such a field gets ``_`` appended to its name."""
 _FIXED = _RESERVED - {"exception"}
 _PLAIN = frozenset({int, float, bool, type(None)})
+_OWN = frozenset(
+    {"time", "level", "logger", "service", "version", "environment", "trace_id", "span_id"}
+)
+"""Keys whose values are not looked at for secrets: they are ours, or the settings'."""
+_LARGE = 1 << 40
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +77,7 @@ class LogPipeline:
         failed: Called when an entry was lost to an error of ours or of a foreign value.
         gate: Holds floods back and samples; None lets everything through.
         file: Takes every line as JSON and its time, beside the sink.
+        redactor: Masks secrets; by default as the default settings say.
     """
 
     def __init__(
@@ -84,6 +90,7 @@ class LogPipeline:
         failed: Callable[[], None],
         gate: Gate | None = None,
         file: Callable[[bytes, int], None] | None = None,
+        redactor: Redactor | None = None,
     ) -> None:
         self._options = options
         self._static = dict(options.static)
@@ -92,7 +99,8 @@ class LogPipeline:
         self._emit = emit
         self._failed = failed
         self._chars_max = options.value_chars_max
-        self._bounds = Bounds(options.value_chars_max)
+        self._redactor = redactor or Redactor()
+        self._bounds = Bounds(options.value_chars_max, redactor=self._redactor)
         self._second = (0, "")
         self._trace = (0, "")
         self._busy = threading.local()
@@ -163,7 +171,7 @@ class LogPipeline:
         chars_max = self._chars_max
         text = event if type(event) is str else shown(event, chars_max)
         if len(text) > chars_max:
-            text = cut(text, chars_max)
+            text = cut(text, chars_max, self._redactor)
         trace_id, span_id, flags = _current_ids()
         name = template or text
         gate = self._gate
@@ -180,14 +188,18 @@ class LogPipeline:
             **self._static,
         }
         attributes: dict[str, Any] = {}
-        _add_context(entry, attributes)
+        texts = [text]
+        _add_context(entry, attributes, texts)
         if trace_id:
             entry["trace_id"] = self._trace_text(trace_id)
             entry["span_id"] = "%016x" % span_id  # noqa: UP031 - twice as fast as an f-string here
         bound = context.fields()
         if bound:
             fields = {**bound, **fields}
-        self._add_fields(entry, attributes, fields)
+        self._add_fields(entry, attributes, fields, texts)
+        # One cheap test for the whole entry; most hold nothing that could be a secret.
+        if self._redactor.may_hold_secret("\n".join(texts)):
+            text = self._redact(entry, attributes)
         error = exceptions.normalise(exc_info) if exc_info else None
         trace = self._add_exception(entry, attributes, error) if error is not None else ""
         if gate is not None and gate.rates and level.number < 30 and name in gate.rates:
@@ -200,7 +212,7 @@ class LogPipeline:
                 entry["suppressed"] = attributes["log.suppressed.lines"] = held
                 line = self._line(entry, trace)
         self._put(line, entry, time_ns)
-        if self._emit is not None and (event_name == "log.suppressed" or not _own_thread()):
+        if self._emit is not None and (event_name or not _own_thread()):
             number, severity = level.severity, level.text
             self._emit(
                 LogRecord(
@@ -247,29 +259,47 @@ class LogPipeline:
         entry: dict[str, object],
         attributes: dict[str, Any],
         fields: Mapping[str, object],
+        texts: list[str],
     ) -> None:
         chars_max = self._chars_max
+        is_secret = self._redactor.is_secret
         for given, value in fields.items():
             name = given if given not in _RESERVED else f"{given}_"
             kind = type(value)
             if kind is bool or value is None:
                 pass
             elif is_secret(name):
-                value = MASK  # noqa: PLW2901 - the cleaned value takes the place of the given one
+                value = self._redactor.masked(value)  # noqa: PLW2901 - the cleaned value takes the place of the given one
             elif kind is str:
                 if len(value) > chars_max:  # type: ignore[arg-type]  # kind is str
-                    value = cut(value, chars_max)  # type: ignore[arg-type]  # noqa: PLW2901 - as above
+                    value = cut(value, chars_max, self._redactor)  # type: ignore[arg-type]  # noqa: PLW2901 - as above
+                texts.append(value)  # type: ignore[arg-type]  # kind is str
+            elif kind is int:
+                if value > _LARGE:  # type: ignore[operator]  # kind is int
+                    value = self._redactor.number(value)  # type: ignore[arg-type]  # noqa: PLW2901 - as above
             elif kind not in _PLAIN:
                 value = plain(value, self._bounds)  # noqa: PLW2901 - as above
             entry[name] = value
             if value is not None:
                 attributes[name] = value
 
+    def _redact(self, entry: dict[str, object], attributes: dict[str, Any]) -> str:
+        """Mask the secrets in the texts of an entry; return its event."""
+        known: dict[object, str] = {}
+        for values in (entry, attributes):
+            for name, value in values.items():
+                if type(value) is str and (values is attributes or name not in _OWN):
+                    shown_value = known.get(value)
+                    if shown_value is None:
+                        shown_value = known[value] = self._redactor.text(value)
+                    values[name] = shown_value
+        return str(entry["event"])
+
     def _add_exception(
         self, entry: dict[str, object], attributes: dict[str, Any], error: BaseException
     ) -> str:
-        entry["exception"] = found = exceptions.structured(error)
-        trace = exceptions.stacktrace(error, self._chars_max)
+        entry["exception"] = found = exceptions.structured(error, self._redactor)
+        trace = exceptions.stacktrace(error, self._chars_max, self._redactor)
         attributes["exception.type"] = found["type"]
         attributes["exception.message"] = found["message"]
         attributes["exception.stacktrace"] = trace
@@ -303,16 +333,21 @@ def _current_ids() -> tuple[int, int, int]:
     return found.trace_id, found.span_id, int(found.trace_flags)
 
 
-def _add_context(entry: dict[str, object], attributes: dict[str, Any]) -> None:
+def _add_context(entry: dict[str, object], attributes: dict[str, Any], texts: list[str]) -> None:
     request = context.request_id()
     if request:
         entry["request_id"] = attributes["request.id"] = request
+        if len(request) != 32 or not request.isalnum():
+            # Not one of ours.
+            texts.append(request)
     user = context.user_id()
     if user:
         entry["user_id"] = attributes["user.id"] = user
+        texts.append(user)
     tenant = context.tenant_id()
     if tenant:
         entry["tenant_id"] = attributes["tenant.id"] = tenant
+        texts.append(tenant)
 
 
 def _own_thread() -> bool:

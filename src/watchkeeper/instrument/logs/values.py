@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from datetime import date, time, timedelta
 from enum import Enum
 
-from watchkeeper.instrument.redaction import MASK, is_secret
+from watchkeeper.instrument.redaction import Redactor
 
-__all__ = ["Bounds", "cut", "plain", "shown"]
+__all__ = ["Bounds", "clean", "cut", "plain", "shown"]
 
 _INT_MAX = 2**63
 
@@ -26,19 +26,36 @@ class Bounds:
     """Items of a list or mapping."""
     depth: int = 6
     """Levels of nesting."""
+    redactor: Redactor | None = None
+    """Masks secrets; None if the value has been through that."""
 
 
-def cut(text: str, chars: int) -> str:
-    """Return *text*, or its first *chars* characters and a marker that tells how many are gone."""
+def cut(text: str, chars: int, redactor: Redactor | None = None) -> str:
+    """Return *text*, or its first *chars* characters and a marker that tells how many are gone.
+
+    Args:
+        text: Any text.
+        chars: Characters to keep.
+        redactor: Masks the secrets of what is kept if something is cut: half a secret at the end
+            could not be recognised later.
+    """
     if len(text) <= chars:
         return text
-    return f"{text[:chars]}…[cut, {len(text)} characters]"
+    kept = text[:chars] if redactor is None else redactor.cut(text, chars)
+    return f"{kept}…[cut, {len(text)} characters]"
 
 
-def shown(value: object, chars: int) -> str:
-    """Return ``str(value)`` cut to *chars*, or a placeholder if that raises."""
+def clean(text: str, chars: int, redactor: Redactor | None) -> str:
+    """Return *text* without secrets, cut as `cut` does."""
+    if redactor is None or len(text) > chars:
+        return cut(text, chars, redactor)
+    return redactor.text(text)
+
+
+def shown(value: object, chars: int, redactor: Redactor | None = None) -> str:
+    """Return ``str(value)`` without secrets, cut to *chars*, or a placeholder if that raises."""
     try:
-        return _encodable(cut(str(value), chars))
+        return _encodable(clean(str(value), chars, redactor))
     except Exception as error:  # noqa: BLE001 - a foreign __str__ may raise anything
         return f"[unprintable {type(value).__name__}: {type(error).__name__}]"
 
@@ -54,7 +71,7 @@ def plain(value: object, bounds: Bounds, depth: int = 0) -> object:
     if isinstance(value, Enum):
         return plain(value.value, bounds, depth)
     if isinstance(value, str):
-        return _encodable(cut(str(value), bounds.chars))
+        return _encodable(clean(str(value), bounds.chars, bounds.redactor))
     if isinstance(value, int | float):
         return _number(value, bounds)
     if isinstance(value, Mapping | list | tuple | AbstractSet):
@@ -69,7 +86,9 @@ def plain(value: object, bounds: Bounds, depth: int = 0) -> object:
 
 def _number(value: float, bounds: Bounds) -> object:
     if isinstance(value, int):
-        return int(value) if -_INT_MAX <= value < _INT_MAX else cut(_digits(value), bounds.chars)
+        if not -_INT_MAX <= value < _INT_MAX:
+            return cut(_digits(value), bounds.chars)
+        return int(value) if bounds.redactor is None else bounds.redactor.number(int(value))
     return float(value) if math.isfinite(value) else str(value)
 
 
@@ -80,7 +99,7 @@ def _scalar(value: object, bounds: Bounds) -> object:
         return value.total_seconds()
     if isinstance(value, bytes | bytearray | memoryview):
         return f"[{len(value)} bytes]"
-    return shown(value, bounds.chars)
+    return shown(value, bounds.chars, bounds.redactor)
 
 
 def _container(
@@ -93,9 +112,7 @@ def _container(
                 found["…"] = f"[{len(value) - bounds.items} more]"
                 break
             name = key if isinstance(key, str) else shown(key, 200)
-            name = _encodable(cut(name, 200))
-            secret = item is not None and not isinstance(item, bool) and is_secret(name)
-            found[name] = MASK if secret else plain(item, bounds, depth + 1)
+            found.update([_item(name, item, bounds, depth)])
         return found
     items = [
         plain(item, bounds, depth + 1) for _, item in zip(range(bounds.items), value, strict=False)
@@ -103,6 +120,19 @@ def _container(
     if len(value) > bounds.items:
         items.append(f"[{len(value) - bounds.items} more]")
     return items
+
+
+def _item(name: str, item: object, bounds: Bounds, depth: int) -> tuple[str, object]:
+    redactor = bounds.redactor
+    name = _encodable(clean(name, 200, redactor))
+    if (
+        redactor is not None
+        and item is not None
+        and not isinstance(item, bool)
+        and redactor.is_secret(name)
+    ):
+        return name, redactor.masked(item)
+    return name, plain(item, bounds, depth + 1)
 
 
 def _digits(value: int) -> str:

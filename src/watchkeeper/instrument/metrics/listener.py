@@ -13,6 +13,7 @@ from typing import Any, NoReturn
 from watchkeeper.errors import StartError
 from watchkeeper.instrument.guard import record_failure
 from watchkeeper.instrument.metrics.targets import Crew, TargetsDir
+from watchkeeper.instrument.pages import BODY_BYTES_MAX, Ask, Page, Pages, answered
 from watchkeeper.vocabulary.limits import limit
 
 __all__ = ["MetricsListener"]
@@ -39,6 +40,7 @@ class MetricsListener:
         path: Path of the metrics.
         port: Port to bind on 127.0.0.1, 0 for a free one.
         targets_dir: Directory for the announcement, made if missing; None announces nothing.
+        pages: Further pages that it answers, by path.
         refusal: Returns a status for a request that may not be answered, from its header
             ``Authorization`` and the client's address; None lets it pass.
     """
@@ -51,9 +53,11 @@ class MetricsListener:
         path: str = "/metrics",
         port: int = 0,
         targets_dir: Path | None = None,
+        pages: Pages | None = None,
         refusal: Callable[[str, str | None], int | None] | None = None,
     ) -> None:
         self._scrape = scrape
+        self._pages = pages or {}
         self._service = service
         self._path = path
         self._wanted_port = port
@@ -175,11 +179,11 @@ class MetricsListener:
     def _bound(self, port: int, *, patient: bool) -> _Server:
         for _ in range(_PATIENCE if patient else 0):
             try:
-                return _Server(port, self._path, self._scrape, self._refusal)
+                return _Server(port, self._path, self._scrape, self._refusal, self._pages)
             except OSError:
                 # The kernel may let go of the lock of a dying process before its socket.
                 threading.Event().wait(_PAUSE_S)
-        return _Server(port, self._path, self._scrape, self._refusal)
+        return _Server(port, self._path, self._scrape, self._refusal, self._pages)
 
     def _refuse_port(self, error: OSError) -> NoReturn:
         if self._crew is not None:
@@ -202,7 +206,9 @@ class _Server(ThreadingHTTPServer):
         path: str,
         scrape: Callable[[str], tuple[bytes, str]],
         refusal: Callable[[str, str | None], int | None] | None,
+        pages: Pages,
     ) -> None:
+        self.pages = pages
         self.path = path
         self.scrape = scrape
         self.refusal = refusal
@@ -261,7 +267,10 @@ class _Handler(BaseHTTPRequestHandler):
     server: _Server
 
     def do_GET(self) -> None:
-        """Answer a scrape."""
+        """Answer a scrape, or a page."""
+        if self.path in self.server.pages:
+            self._answer_page(self.server.pages[self.path])
+            return
         if self.path.partition("?")[0] != self.server.path:
             self._answer(404, b"not found\n", "text/plain; charset=utf-8")
             return
@@ -279,12 +288,41 @@ class _Handler(BaseHTTPRequestHandler):
             return
         self._answer(200, body, kind)
 
+    def do_PUT(self) -> None:
+        """Answer a page."""
+        page = self.server.pages.get(self.path)
+        if page is None:
+            self.close_connection = True
+            self._answer(404, b"not found\n", "text/plain; charset=utf-8")
+            return
+        self._answer_page(page)
+
+    def do_DELETE(self) -> None:
+        """Answer a page."""
+        self.do_PUT()
+
     def do_HEAD(self) -> None:
         """Answer a scrape without its body."""
         self.do_GET()
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class's name
         """Stay quiet, as above."""
+
+    def _answer_page(self, page: Page) -> None:
+        length = self.headers.get("Content-Length", "0")
+        body: bytes | None = None
+        if length.isdecimal() and len(length) < 10 and int(length) <= BODY_BYTES_MAX:
+            body = self.rfile.read(int(length))
+        else:
+            self.close_connection = True
+        ask = Ask(self.command, self.headers.get("Authorization", ""), body)
+        found = answered(page, ask)
+        self.send_response(found.status)
+        for name, value in found.all_headers():
+            self.send_header(name, value)
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(found.body)
 
     def _answer(self, status: int, body: bytes, kind: str) -> None:
         self.send_response(status)

@@ -9,8 +9,12 @@ import orjson
 
 from watchkeeper.instrument.recorder.clean import safe_text
 from watchkeeper.instrument.recorder.span import RecordedSpan
+from watchkeeper.instrument.redaction import Redactor
+from watchkeeper.vocabulary.limits import limit
 
 __all__ = ["ConsoleSpans"]
+
+_CHARS_MAX = limit("attribute_value_chars_max")
 
 
 class ConsoleSpans:
@@ -18,10 +22,12 @@ class ConsoleSpans:
 
     Args:
         stream: Where the lines go; None is the standard output at the time of writing.
+        redactor: Masks secrets; by default as the default settings say.
     """
 
-    def __init__(self, stream: TextIO | None) -> None:
+    def __init__(self, stream: TextIO | None, redactor: Redactor | None = None) -> None:
         self._stream = stream
+        self._redactor = redactor or Redactor()
 
     def __call__(self, span: RecordedSpan) -> None:
         """Write the span if it is sampled."""
@@ -43,5 +49,6 @@ class ConsoleSpans:
             "scope": span.scope_name,
         }
         shown = {name: value for name, value in shown.items() if value not in (None, {}, [])}
+        shown = self._redactor.attributes(shown, _CHARS_MAX)
         line = orjson.dumps(shown, default=safe_text, option=orjson.OPT_NON_STR_KEYS)
         stream.write(line.decode() + "\n")

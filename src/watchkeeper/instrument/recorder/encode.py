@@ -17,6 +17,8 @@ from watchkeeper.instrument.guard import log_once
 from watchkeeper.instrument.recorder.records import Batch, LogRecord, Signal
 from watchkeeper.instrument.recorder.span import RecordedSpan, Scope, SpanEvent, SpanLink
 from watchkeeper.instrument.recorder.wire import KeyValues, any_value, field, text, varint
+from watchkeeper.instrument.redaction import Off, Redactor
+from watchkeeper.vocabulary.limits import limit
 
 __all__ = ["BatchEncoder", "ItemEncoder", "LogEncoder", "TraceEncoder"]
 
@@ -27,6 +29,7 @@ _MASK64 = 0xFFFF_FFFF_FFFF_FFFF
 _HAS_IS_REMOTE = 0x100
 _IS_REMOTE = 0x200
 _HEADS_MAX = 2_048
+_CHARS_MAX = limit("attribute_value_chars_max")
 _LENGTHS = 12
 """Bytes of two tags and their lengths around a message, at most."""
 
@@ -51,14 +54,21 @@ _RESOURCE_ATTRIBUTES = KeyValues(b"\x0a")
 
 
 class TraceEncoder:
-    """Encodes one span at a time as a field of ``ScopeSpans``."""
+    """Encodes one span at a time as a field of ``ScopeSpans``.
+
+    Args:
+        redactor: Masks secrets in every text that is written; None leaves them.
+        chars_max: Length of a text; what is longer is cut after its redaction.
+    """
 
     signal: Signal = "traces"
 
-    def __init__(self) -> None:
-        self._attributes = KeyValues(b"\x4a")
-        self._event_attributes = KeyValues(b"\x1a")
-        self._link_attributes = KeyValues(b"\x22")
+    def __init__(self, redactor: Redactor | None = None, chars_max: int = _CHARS_MAX) -> None:
+        self._redact = (redactor or Off()).cut
+        self._chars_max = chars_max
+        self._attributes = KeyValues(b"\x4a", redactor, chars_max)
+        self._event_attributes = KeyValues(b"\x1a", redactor, chars_max)
+        self._link_attributes = KeyValues(b"\x22", redactor, chars_max)
         self._heads: dict[str, tuple[SpanKind, bytes]] = {}
         self._flags = {
             flags | remote: b"\x85\x01" + _fixed32(flags | remote)
@@ -75,7 +85,7 @@ class TraceEncoder:
         trace_id = span.trace_id
         parts = [_ids(b"\x0a\x10", trace_id >> 64, trace_id & _MASK64, b"\x12\x08", span.span_id)]
         if span.trace_state:
-            parts.append(field(b"\x1a", _state(span.trace_state)))
+            parts.append(field(b"\x1a", self._state(span.trace_state)))
         flags = span.flags | _HAS_IS_REMOTE
         if span.parent_id:
             parts.append(_parent(b"\x22\x08", span.parent_id))
@@ -98,14 +108,15 @@ class TraceEncoder:
             or span.dropped_links
         ):
             self._extras(parts, span)
-        parts.append(_STATUS_UNSET if span.status_code is StatusCode.UNSET else _status(span))
+        parts.append(_STATUS_UNSET if span.status_code is StatusCode.UNSET else self._status(span))
         parts.append(self._flags[flags])
         return field(b"\x12", b"".join(parts))
 
     def _head(self, name: str, kind: SpanKind) -> tuple[SpanKind, bytes]:
         if len(self._heads) >= _HEADS_MAX:
             self._heads.clear()
-        encoded = field(b"\x2a", text(name)) + _KINDS.get(kind, b"\x30\x01")
+        shown = text(self._redact(name, self._chars_max))
+        encoded = field(b"\x2a", shown) + _KINDS.get(kind, b"\x30\x01")
         head = self._heads[name] = (kind, encoded)
         return head
 
@@ -121,7 +132,11 @@ class TraceEncoder:
             parts.append(b"\x70" + varint(span.dropped_links))
 
     def _event(self, event: SpanEvent) -> bytes:
-        encoded = b"\x09" + _fixed64(_time(event.time_ns)) + field(b"\x12", text(event.name))
+        encoded = (
+            b"\x09"
+            + _fixed64(_time(event.time_ns))
+            + field(b"\x12", text(self._redact(event.name, self._chars_max)))
+        )
         encoded += self._event_attributes.encode(event.attributes)
         if event.dropped_attributes:
             encoded += b"\x20" + varint(event.dropped_attributes)
@@ -132,7 +147,7 @@ class TraceEncoder:
         encoded = b"\x0a\x10" + context.trace_id.to_bytes(16, "big")
         encoded += b"\x12\x08" + context.span_id.to_bytes(8, "big")
         if context.trace_state:
-            encoded += field(b"\x1a", _state(context.trace_state))
+            encoded += field(b"\x1a", self._state(context.trace_state))
         encoded += self._link_attributes.encode(link.attributes)
         if link.dropped_attributes:
             encoded += b"\x28" + varint(link.dropped_attributes)
@@ -140,6 +155,18 @@ class TraceEncoder:
         if context.is_remote:
             flags |= _IS_REMOTE
         return encoded + b"\x35" + _fixed32(flags)
+
+    def _status(self, span: RecordedSpan) -> bytes:
+        if span.status_code is StatusCode.OK:
+            return _STATUS_OK
+        if span.status_description:
+            shown = text(self._redact(span.status_description, self._chars_max))
+            return field(b"\x7a", field(b"\x12", shown) + _STATUS_ERROR)
+        return field(b"\x7a", _STATUS_ERROR)
+
+    def _state(self, state: TraceState) -> bytes:
+        shown = ",".join(f"{key}={value}" for key, value in state.items())
+        return text(self._redact(shown, self._chars_max))
 
 
 class LogEncoder:
@@ -287,18 +314,6 @@ class BatchEncoder(Generic[T]):
         content += _SCOPE_ATTRIBUTES.encode(dict(scope.attributes))
         after = field(b"\x1a", text(scope.schema_url)) if scope.schema_url else b""
         return field(b"\x0a", content), after
-
-
-def _status(span: RecordedSpan) -> bytes:
-    if span.status_code is StatusCode.OK:
-        return _STATUS_OK
-    if span.status_description:
-        return field(b"\x7a", field(b"\x12", text(span.status_description)) + _STATUS_ERROR)
-    return field(b"\x7a", _STATUS_ERROR)
-
-
-def _state(state: TraceState) -> bytes:
-    return text(",".join(f"{key}={value}" for key, value in state.items()))
 
 
 def _time(value: float) -> int:

@@ -8,6 +8,7 @@ import random
 import sys
 import weakref
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -40,6 +41,7 @@ from watchkeeper.instrument.recorder.sampling import ParentRatioSampler, Sampler
 from watchkeeper.instrument.recorder.span import EndHook, Lane, RecordedSpan, Scope, Tail
 from watchkeeper.instrument.recorder.spool import Spool
 from watchkeeper.instrument.recorder.tracer import RecorderTracerProvider
+from watchkeeper.instrument.redaction import MARGIN, Redactor
 
 __all__ = ["Recorder"]
 
@@ -79,6 +81,8 @@ class Recorder:
         sampler: Decides at the start of spans; default `ParentRatioSampler`.
         tail: Decides at the end of spans instead of the sampled flag alone.
         limits: Bounds of queues, spans and batches.
+        redactor: Masks secrets in spans when they are encoded, and in the resource; log records come
+            without any. None leaves everything.
         spool_dir: Directory for undelivered batches; None keeps them in memory.
         interval_s: Seconds between two exports.
         exit_timeout_s: Seconds for the delivery at exit.
@@ -99,12 +103,14 @@ class Recorder:
         sampler: Sampler | None = None,
         tail: Tail | None = None,
         limits: RecorderLimits | None = None,
+        redactor: Redactor | None = None,
         spool_dir: Path | None = None,
         interval_s: float = 1.0,
         exit_timeout_s: float = 5.0,
         jitter: Callable[[], float] = random.random,
     ) -> None:
         self.limits = limits or RecorderLimits()
+        self._redactor = redactor
         self._describe = resource if callable(resource) else lambda: resource
         self._resource: Mapping[str, AnyValue] = {}
         self._clock = clock
@@ -278,6 +284,8 @@ class Recorder:
     def _begin(self) -> None:
         """Set up queues and worker for the process that this is."""
         self._resource, _ = clean_attributes(self._describe(), 1 << 30, self.limits.chars_max)
+        if self._redactor is not None:
+            self._resource = self._redactor.attributes(self._resource, self.limits.chars_max)
         if self._exporters:
             self._pipeline = self._new_pipeline()
         self._lane = self._new_lane(self._pipeline if "traces" in self._exporters else None)
@@ -286,6 +294,9 @@ class Recorder:
 
     def _new_lane(self, pipeline: Pipeline | None) -> Lane:
         limits = self.limits
+        if self._redactor is not None and self._redactor.enabled:
+            # The encoder cuts: a secret is recognised whole or not at all.
+            limits = replace(limits, chars_max=limits.chars_max + MARGIN)
         lane = Lane(
             now=self._now,
             spans=_Nowhere() if pipeline is None else pipeline.spans,
@@ -304,7 +315,7 @@ class Recorder:
             couriers[exporter] = self._new_courier(exporter, len(distinct))
         return Pipeline(
             {signal: couriers[exporter] for signal, exporter in self._exporters.items()},
-            self._batch_encoder(TraceEncoder()),
+            self._batch_encoder(TraceEncoder(self._redactor, limits.chars_max)),
             self._batch_encoder(LogEncoder()),
             limits=QueueLimits(limits.span_queue_max, limits.log_queue_max, limits.batch_items_max),
             interval_s=self._interval_s,

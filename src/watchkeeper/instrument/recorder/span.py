@@ -25,6 +25,7 @@ from watchkeeper.instrument.recorder.clean import (
     plain_key,
     safe_text,
 )
+from watchkeeper.instrument.recorder.readable import SdkNames
 from watchkeeper.instrument.recorder.records import RecorderLimits
 
 __all__ = ["EndHook", "Lane", "RecordedSpan", "Scope", "SpanEvent", "SpanLink", "SpanQueue", "Tail"]
@@ -153,7 +154,7 @@ class Lane:
             record_failure("recorder.tail", error)
 
 
-class RecordedSpan(Span):
+class RecordedSpan(SdkNames, Span):
     """A span that records: readable by our hooks, writable through the OpenTelemetry API.
 
     Make spans with `Recorder.start` or a tracer. Code of ours may write to ``attributes`` until

@@ -12,6 +12,7 @@ from typing import cast
 from opentelemetry.util.types import AnyValue
 
 from watchkeeper.instrument.recorder.clean import clean_value, safe_text
+from watchkeeper.instrument.redaction import Redactor
 from watchkeeper.vocabulary.limits import limit
 
 __all__ = ["KeyValues", "any_value", "field", "text", "varint"]
@@ -24,6 +25,10 @@ _VALUES_MAX = 256
 _REMEMBERED_CHARS_MAX = 128
 _REMEMBERED_INT_MAX = 1 << 16
 _INT64 = 1 << 63
+_STATEMENTS = frozenset({"db.query.text", "db.statement"})
+_SYSTEMS = ("db.system.name", "db.system")
+_URLS = frozenset({"url.full", "url.query", "http.url", "http.target"})
+_PLAIN = frozenset({float, bool, type(None)})
 
 _double = struct.Struct("<d").pack
 
@@ -96,10 +101,12 @@ def _int_value(value: int) -> bytes:
 class _Key:
     """The encoded forms of one key and of the values seen with it."""
 
-    __slots__ = ("numbers", "prefix", "texts")
+    __slots__ = ("name", "numbers", "prefix", "secret", "texts")
 
-    def __init__(self, prefix: bytes) -> None:
+    def __init__(self, name: str, prefix: bytes, *, secret: bool) -> None:
+        self.name = name
         self.prefix = prefix
+        self.secret = secret
         self.texts: dict[str, bytes] = {}
         self.numbers: dict[int, bytes] = {}
 
@@ -111,10 +118,16 @@ class KeyValues:
 
     Args:
         tag: The tag of the field in the enclosing message.
+        redactor: Masks secrets in values that are not remembered; None leaves everything as it is.
+        chars_max: Length of a text; what is longer is cut after its redaction.
     """
 
-    def __init__(self, tag: bytes) -> None:
+    def __init__(
+        self, tag: bytes, redactor: Redactor | None = None, chars_max: int = _CHARS_MAX
+    ) -> None:
         self._tag = tag
+        self._redactor = redactor
+        self._chars_max = chars_max
         self._keys: dict[str, _Key] = {}
 
     def encode(self, attributes: Mapping[str, AnyValue]) -> bytes:
@@ -131,20 +144,30 @@ class KeyValues:
             kind = type(value)
             if kind is str:
                 found = key.texts.get(value)  # type: ignore[arg-type] # its type was compared
-                parts.append(found or self._text(key, value))  # type: ignore[arg-type] # likewise
+                parts.append(found or self._text(key, value, attributes))  # type: ignore[arg-type] # likewise
             elif kind is int:
                 found = key.numbers.get(value)  # type: ignore[arg-type] # likewise
                 parts.append(found or self._number(key, value))  # type: ignore[arg-type] # likewise
             else:
+                if kind not in _PLAIN and self._redactor is not None:
+                    value = self._redactor.named(name, value, self._chars_max)  # noqa: PLW2901 - the redacted value takes the place of the given one
                 parts.append(self._whole(key, any_value(value)))
 
     def _learn(self, name: str) -> _Key:
         if len(self._keys) >= _KEYS_MAX:
             self._keys.clear()
-        key = self._keys[name] = _Key(field(b"\x0a", text(name)))
+        redactor = self._redactor
+        shown = name if redactor is None else redactor.text(name)
+        secret = redactor is not None and redactor.is_secret(name)
+        key = self._keys[name] = _Key(name, field(b"\x0a", text(shown)), secret=secret)
         return key
 
-    def _text(self, key: _Key, value: str) -> bytes:
+    def _text(self, key: _Key, value: str, attributes: Mapping[str, AnyValue]) -> bytes:
+        if self._redactor is not None:
+            shown = self._redacted(self._redactor, key, value, attributes)
+            if shown is not value:
+                # Not remembered: no secret is kept, and each one that is masked is counted.
+                return self._whole(key, field(b"\x0a", text(shown)))
         whole = self._whole(key, field(b"\x0a", text(value)))
         if len(value) <= _REMEMBERED_CHARS_MAX:
             if len(key.texts) >= _VALUES_MAX:
@@ -152,7 +175,24 @@ class KeyValues:
             key.texts[value] = whole
         return whole
 
+    def _redacted(
+        self, redactor: Redactor, key: _Key, value: str, attributes: Mapping[str, AnyValue]
+    ) -> str:
+        if key.secret:
+            return redactor.masked(value)
+        if key.name in _URLS:
+            value = redactor.query(value)
+        elif key.name in _STATEMENTS:
+            system = next((str(attributes[name]) for name in _SYSTEMS if name in attributes), "")
+            value = redactor.statement(value, system)
+        return redactor.cut(value, self._chars_max)
+
     def _number(self, key: _Key, value: int) -> bytes:
+        redactor = self._redactor
+        if redactor is not None:
+            shown = redactor.masked(value) if key.secret else redactor.number(value)
+            if shown is not value:
+                return self._whole(key, any_value(shown))
         whole = self._whole(key, _int_value(value))
         if 0 <= value < _REMEMBERED_INT_MAX:
             if len(key.numbers) >= _VALUES_MAX:

@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from watchkeeper.instrument import parse
-from watchkeeper.instrument.settings.export import ExportSettings
 from watchkeeper.instrument.settings.row import limit_row, row
+from watchkeeper.instrument.settings.web import WebSettings
 
 __all__ = ["DomainSettings"]
 
 
 @dataclass(frozen=True, slots=True)
-class DomainSettings(ExportSettings):
+class DomainSettings(WebSettings):
     """The part of the table that the domain functions and the derived metrics read."""
 
     capture_content: bool = row(

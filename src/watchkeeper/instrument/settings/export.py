@@ -13,6 +13,7 @@ from types import MappingProxyType
 from typing import Any, TypedDict
 
 from watchkeeper.instrument import parse
+from watchkeeper.instrument.settings.redaction import RedactionSettings
 from watchkeeper.instrument.settings.row import limit_row, row
 
 __all__ = ["ExportArguments", "ExportSettings"]
@@ -35,7 +36,7 @@ def _for(signal: str, default: object, brief: str, parser: Any, name: str, *otel
 
 
 @dataclass(frozen=True, slots=True)
-class ExportSettings:
+class ExportSettings(RedactionSettings):
     """The part of the table that the recorder and its exporters read."""
 
     endpoint: str = row(

@@ -15,7 +15,7 @@ from watchkeeper.instrument.settings.foreign import remarks
 from watchkeeper.instrument.settings.row import Setting
 from watchkeeper.instrument.settings.table import TABLE, Settings
 
-__all__ = ["load"]
+__all__ = ["load", "log_levels_again"]
 
 _FILE = "watchkeeper.toml"
 _PREFIX = "WATCHKEEPER_"
@@ -71,6 +71,24 @@ def load(arguments: Mapping[str, object], environ: Mapping[str, str] | None = No
     return Settings(
         **values, origins=MappingProxyType(origins), ignored=tuple(ignored), home=_home(env)
     )
+
+
+def log_levels_again(present: Settings) -> tuple[str, Mapping[str, str]]:
+    """Return `Settings.log_level` and `Settings.log_levels` as the settings file has them now.
+
+    What the file does not say stays as it is in *present*. The file wins here over argument and
+    environment, which cannot be changed from outside while the process runs.
+
+    Raises:
+        SettingError: The file cannot be read, or one of the two in it.
+    """
+    path, values = _read_file(os.environ)
+    level, levels = present.log_level, present.log_levels
+    if "log_level" in values:
+        level = _parsed("log_level", TABLE["log_level"], values["log_level"], path)
+    if "log_levels" in values:
+        levels = _parsed("log_levels", TABLE["log_levels"], values["log_levels"], path)
+    return level, levels
 
 
 def _unknown(name: str, where: str) -> WatchkeeperError:

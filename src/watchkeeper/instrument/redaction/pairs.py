@@ -1,0 +1,80 @@
+"""Secrets that a text names itself: ``password=…``, ``"api_key": "…"``, ``--token …``, headers."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+from watchkeeper.instrument.redaction.names import Names
+from watchkeeper.instrument.redaction.rules import FLAG, HEADER, PAIR
+
+__all__ = ["MARK_START", "Hide", "pairs"]
+
+MARK_START = "[redacted"
+"""How every marker begins; what begins so is never masked again."""
+
+Hide = Callable[[str, str], str]
+"""Returns the marker for a kind and a secret."""
+
+_CLOSING = ")]}.:!"
+_PLACEHOLDER = re.compile(
+    r"\?|%s|%\(\w+\)s|\$\d+|\$?\{.*|:\w+|\*+|[xX]{3,}|<.*|\.{2,}|…|@\w+|\[.*"
+    r"|(?i:none|null|nil|undefined|true|false|bool|str|string|bytes|int|optional|required|"
+    r"bearer|basic|digest|token|negotiate|secretstr|self|any|yes|no|empty|missing|invalid|expired)"
+)
+"""What stands where a secret would, or says something about it."""
+_CALL = re.compile(r"[A-Za-z_][\w.]*\(.*", re.DOTALL)
+_IDENTIFIER = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*")
+_WORD = re.compile(r"[a-z]+|[A-Z][a-z]+|[A-Z]+")
+
+
+def pairs(text: str, names: Names, hide: Hide) -> str:
+    """Return *text* with the values behind secret names masked.
+
+    Args:
+        text: Any text.
+        names: Which names are secret.
+        hide: Makes the marker.
+    """
+
+    def header(match: re.Match[str]) -> str:
+        if not names.is_secret(match["name"]):
+            return match[0]
+        return f"{match['name']}{match['between']}{hide('pair', match['value'])}"
+
+    def pair(match: re.Match[str]) -> str:
+        name = match["name"]
+        if not names.is_secret(name):
+            return match[0]
+        bare: str | None = match["bare"]
+        if bare is None:
+            group = "quoted" if match["quote"] else "escaped"
+            value = match[group]
+            secret = _is_value(value, names)
+        else:
+            group = "bare"
+            value = bare.rstrip(_CLOSING) or bare
+            secret = _is_value(value, names) and _is_bare(value, match["between"])
+        if not secret:
+            return match[0]
+        start = match.start(group) - match.start()
+        return match[0][:start] + hide("pair", value) + match[0][start + len(value) :]
+
+    if "uthorization" in text or "ookie" in text or "AUTHORIZATION" in text or "COOKIE" in text:
+        text = HEADER.sub(header, text)
+    text = PAIR.sub(pair, text)
+    return FLAG.sub(pair, text) if "--" in text else text
+
+
+def _is_value(value: str, names: Names) -> bool:
+    if value.startswith(MARK_START) or _PLACEHOLDER.fullmatch(value):
+        return False
+    # ``password=settings.db_password`` names where the secret is.
+    return not (_IDENTIFIER.fullmatch(value) and names.is_secret(value))
+
+
+def _is_bare(value: str, between: str) -> bool:
+    if _CALL.fullmatch(value):
+        return False
+    # Prose goes on with a word behind a colon: ``password: must have a digit``.
+    return not (between.endswith(": ") and _WORD.fullmatch(value))
