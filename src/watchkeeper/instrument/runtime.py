@@ -165,6 +165,19 @@ class Runtime:
         if self.workers.before_fork() and self.listener is not None and self.workers.crew:
             self.listener.join(self.workers.crew)
 
+    def leave(self, timeout_s: float = 3.0) -> bool:
+        """Deliver what was recorded, or spool it: the process is certain to end, past exit handlers.
+
+        For integrations whose workers end by ``os._exit``. Unlike after `settle` nothing is exported
+        any more, so what an endpoint that hangs has not taken is on disk when this returns.
+
+        Returns:
+            Whether everything was delivered.
+        """
+        if self.listener is not None:
+            self.listener.withdraw()
+        return self.recorder.shutdown(timeout_s)
+
     def after_fork(self) -> None:
         """Begin anew in a forked child; the recorder has done so by itself."""
         restart_process_metrics()

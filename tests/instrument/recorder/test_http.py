@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import socket
 import ssl
+import struct
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -160,6 +162,39 @@ def test_a_broken_answer_is_a_reason_to_retry(answer: bytes) -> None:
         outcome = exporter.export("traces", b"x", 1)
         thread.join()
     assert "retry" == outcome.kind
+
+
+@pytest.mark.parametrize(
+    ("answer", "kind"),
+    [
+        (b"", "retry"),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 900\r\n\r\nhalf", "delivered"),
+        (b"HTTP/1.1 503 No\r\nContent-Length: 900\r\n\r\nhalf", "retry"),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: -5\r\n\r\n", "delivered"),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nmore than two", "delivered"),
+    ],
+)
+def test_a_connection_that_is_reset_leaves_the_status_to_decide(answer: bytes, kind: str) -> None:
+    """A reset in the middle of the body, or a wrong length, neither hangs nor sends twice."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def serve() -> None:
+            connection, _ = server.accept()
+            with connection:
+                # Closing with unread bytes and without lingering sends a reset.
+                connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                connection.recv(10)
+                connection.sendall(answer)
+                if answer:
+                    time.sleep(0.2)
+
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        exporter = exporter_for(f"http://127.0.0.1:{server.getsockname()[1]}", timeout_s=5.0)
+        outcome = exporter.export("traces", b"x" * 100, 1)
+        exporter.close()
+        thread.join()
+    assert kind == outcome.kind
 
 
 def test_a_server_that_closed_a_kept_connection_is_tried_afresh() -> None:

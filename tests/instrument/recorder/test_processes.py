@@ -5,11 +5,13 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
+import tempfile
 import textwrap
 import time
 from pathlib import Path
 
 import pytest
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from tests.instrument.recorder.collector import Collector, collecting
 
 PREFIX = """
@@ -109,6 +111,44 @@ def test_a_fork_sends_its_own_spans_and_none_of_its_parents() -> None:
         assert ["child", "parent"] == sorted(collector.log_bodies())
     assert sorted(["True queued before", "True still queued", "True parent", "True open",
                    "False child"]) == sorted(out.splitlines())  # fmt: skip
+
+
+def test_a_fork_says_which_process_it_is() -> None:
+    """The resource of a child has its own pid and instance id; given ones stay."""
+    script = """
+        import os, sys
+        import watchkeeper
+        watchkeeper.configure(
+            service="shop", endpoint=sys.argv[1], spool_dir=sys.argv[2], resource={"team": "core"}
+        )
+        from opentelemetry import trace
+        trace.get_tracer("t").start_span("parent").end()
+        child = os.fork()
+        if child == 0:
+            trace.get_tracer("t").start_span("child").end()
+            os._exit(0 if watchkeeper.flush(5) else 3)
+        assert os.waitpid(child, 0)[1] == 0
+        print(os.getpid(), child)
+    """
+    with collecting() as collector:
+        with tempfile.TemporaryDirectory() as spool:
+            done = subprocess.run(
+                [sys.executable, "-W", "ignore::DeprecationWarning", "-c", textwrap.dedent(script),
+                 collector.url, spool],
+                capture_output=True, text=True, timeout=30, check=False,
+            )  # fmt: skip
+        assert 0 == done.returncode, done.stderr
+        found = {}
+        for body in collector.accepted():
+            (resource,) = ExportTraceServiceRequest.FromString(body).resource_spans
+            values = {pair.key: pair.value for pair in resource.resource.attributes}
+            for span in resource.scope_spans[0].spans:
+                found[span.name] = values
+    pids = {name: values["process.pid"].int_value for name, values in found.items()}
+    ids = {values["service.instance.id"].string_value for values in found.values()}
+    assert [int(pid) for pid in done.stdout.split()] == [pids["parent"], pids["child"]]
+    assert 2 == len(ids)
+    assert {"core"} == {values["team"].string_value for values in found.values()}
 
 
 def test_a_fork_during_an_export_does_not_hang() -> None:
