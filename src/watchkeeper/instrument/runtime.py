@@ -137,6 +137,9 @@ class Runtime:
     def stop(self, timeout_s: float = 5.0) -> bool:
         """Stop every part; what cannot be delivered within *timeout_s* seconds is spooled.
 
+        Integrations whose workers end by ``os._exit``, past exit handlers, call this as the last
+        thing: even a request that an endpoint leaves hanging is on disk when it returns.
+
         Returns:
             Whether everything was delivered.
         """
@@ -164,19 +167,6 @@ class Runtime:
         """Found a group with the child that is about to be, unless there is one already."""
         if self.workers.before_fork() and self.listener is not None and self.workers.crew:
             self.listener.join(self.workers.crew)
-
-    def leave(self, timeout_s: float = 3.0) -> bool:
-        """Deliver what was recorded, or spool it: the process is certain to end, past exit handlers.
-
-        For integrations whose workers end by ``os._exit``. Unlike after `settle` nothing is exported
-        any more, so what an endpoint that hangs has not taken is on disk when this returns.
-
-        Returns:
-            Whether everything was delivered.
-        """
-        if self.listener is not None:
-            self.listener.withdraw()
-        return self.recorder.shutdown(timeout_s)
 
     def after_fork(self) -> None:
         """Begin anew in a forked child; the recorder has done so by itself."""

@@ -95,7 +95,7 @@ for number in range(3):
     if child == 0:
         with tracer.start_as_current_span(f"task {number}"):
             pass
-        current().leave(1.0)
+        current().stop(1.0)
         os._exit(0)
     assert os.waitpid(child, 0)[1] == 0
 """
