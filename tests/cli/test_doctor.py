@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import socket
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -86,7 +88,13 @@ def test_a_clock_that_is_off_is_found() -> None:
 
 def test_a_healthy_application_has_nothing_wrong() -> None:
     """The page of a fresh application gives one ok finding."""
-    with capture() as seen, _serving(seen.runtime.metrics.scrape()[0]) as url:
+    code = """
+import sys
+import watchkeeper
+sys.stdout.buffer.write(watchkeeper.configure(endpoint="").metrics.scrape()[0])
+"""
+    page = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True).stdout
+    with _serving(page) as url:
         assert ["ok"] == [finding.level for finding in probes.check_metrics(url)]
 
 
