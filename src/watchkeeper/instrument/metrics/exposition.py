@@ -14,7 +14,6 @@ from watchkeeper.instrument.metrics.families import (
     label_block,
 )
 from watchkeeper.instrument.metrics.totals import Totals
-from watchkeeper.vocabulary.metrics import METRIC_BY_NAME
 from watchkeeper.vocabulary.model import Kind, Metric
 
 __all__ = ["OPENMETRICS_TYPE", "TEXT_TYPE", "prefers_openmetrics", "render", "render_totals"]
@@ -85,10 +84,9 @@ def render(
 def render_totals(totals: Totals, *, openmetrics: bool) -> list[str]:
     """Return the text of what several processes have counted, in pieces, without ``# EOF``."""
     out: list[str] = []
-    for name, family in totals.values.items():
-        metric = METRIC_BY_NAME[name]
+    for metric, family in totals.families():
         if metric.kind is Kind.HISTOGRAM:
-            exemplars = totals.exemplars.get(name, {})
+            exemplars = totals.exemplars.get(metric.name, {})
             rows = [(labels, cells, exemplars.get(labels)) for labels, cells in family.items()]
             lines = _histogram_lines(metric, rows, openmetrics=openmetrics)
         else:

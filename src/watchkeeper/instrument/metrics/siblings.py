@@ -165,14 +165,7 @@ class Siblings:
         if not lasting:
             totals.add_exemplars(said.get("exemplars", {}))
             return
-        kept = mine.lasting()
-        if place is not None:
-            for metric, by_labels in kept["values"].items():
-                for labels, cells in by_labels.items():
-                    totals.add(metric, place(metric, labels), cells)
-            totals.add_foreign(kept["foreign"])
-        else:
-            totals.add_lasting(kept)
+        totals.add_lasting(mine.lasting(), place)
 
     def _series(self, name: str) -> Iterator[tuple[str, str, list[float]]]:
         names = self._names.get(name)
@@ -254,7 +247,7 @@ class Siblings:
 
     def _bury_locked(self, dead: list[str], shown: Totals) -> None:
         def place(metric: str, labels: str) -> str:
-            return labels if labels in shown.values.get(metric, ()) else OVERFLOW
+            return labels if shown.has(metric, labels) else OVERFLOW
 
         retired = self._read_retired()
         present = set(self._listed())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping
 from operator import add
 from typing import Any
@@ -21,6 +22,10 @@ _HELD = frozenset(("gauge", "gaugehistogram"))
 """Types that add up as long as the process lives; of the rest the largest value stands."""
 
 
+_Key = tuple[str, tuple[tuple[str, str], ...]]
+"""Name and labels of a sample."""
+
+
 class ForeignFamily:
     """A family of prometheus_client, added up over processes."""
 
@@ -31,29 +36,35 @@ class ForeignFamily:
         self.type = kind
         self.help = text
         self.unit = unit
-        self.samples: dict[tuple[str, tuple[tuple[str, str], ...]], tuple[float, Any]] = {}
-        """By sample name and labels: the value, and the exemplar as labels, value and time."""
+        self.samples: dict[_Key, tuple[list[float], Any]] = {}
+        """The summands of each sample, and the exemplar as labels, value and time."""
 
     def add(self, samples: Iterable[Any]) -> None:
-        """Add samples, each of name, labels, value and exemplar."""
+        """Add samples, each of name, labels, a value or its summands, and an exemplar."""
         for name, pairs, value, exemplar in samples:
             key = (name, tuple((label, text) for label, text in pairs))
+            parts = value if isinstance(value, list) else [value]
             before = self.samples.get(key)
             if before is None:
-                self.samples[key] = value, exemplar
+                self.samples[key] = parts, exemplar
             else:
-                merged = self._merged(name, before[0], value)
-                self.samples[key] = merged, _later(before[1], exemplar)
+                self.samples[key] = (
+                    self._merged(name, before[0], parts),
+                    _later(before[1], exemplar),
+                )
 
-    def _merged(self, sample: str, one: float, other: float) -> float:
-        if sample.endswith("_created"):
-            return min(one, other)
-        return one + other if self.type in _SUMMED | _HELD else max(one, other)
-
-    def plain(self) -> list[Any]:
-        """Return it as what `add_foreign` takes."""
-        samples = [[name, list(labels), *rest] for (name, labels), rest in self.samples.items()]
+    def plain(self, *, lasting: bool = False) -> list[Any]:
+        """Return name, type, help, unit and samples, with sums or, if they go on, summands."""
+        samples = [
+            [name, list(labels), _exact(parts) if lasting else _sum(parts), exemplar]
+            for (name, labels), (parts, exemplar) in self.samples.items()
+        ]
         return [self.name, self.type, self.help, self.unit, samples]
+
+    def _merged(self, sample: str, one: list[float], other: list[float]) -> list[float]:
+        if sample.endswith("_created"):
+            return [min(one + other)]
+        return one + other if self.type in _SUMMED | _HELD else [max(one + other)]
 
 
 class Totals:
@@ -62,48 +73,64 @@ class Totals:
     Series that come first have the first claim to a place: what was shown once keeps its place as
     long as everything is added in the same order.
 
+    Sums are kept as summands and rounded once, when they are shown. Otherwise a sum would depend on
+    the order of its summands in the last digit, and would fall by that digit when a process dies
+    and is added to the retired: Prometheus takes the least fall of a counter for a restart.
+
     Args:
         series_max: Returns how many series a metric may have; more fold into its overflow series.
     """
 
     def __init__(self, series_max: Callable[[Metric], int]) -> None:
-        self.values: dict[str, dict[str, list[float]]] = {}
+        self._cells: dict[str, dict[str, list[float]]] = {}
         self.foreign: dict[str, ForeignFamily] = {}
         self.exemplars: Exemplars = {}
-        self.folded = 0
-        """Series of one process that found no place."""
         self._series_max = series_max
 
-    def add(self, name: str, labels: str, cells: list[float]) -> None:
-        """Add one series of one process; metrics of another version are left out."""
+    def add(self, name: str, labels: str, cells: list[float], *, parts: bool = False) -> None:
+        """Add one series of one process; metrics of another version are left out.
+
+        Args:
+            name: The metric's dotted name.
+            labels: The labels as the exposition writes them.
+            cells: A histogram's buckets, if it is one, and the value or sum.
+            parts: Whether the value or sum may be several summands.
+        """
         metric = METRIC_BY_NAME.get(name)
-        if metric is None or len(cells) != (len(metric.buckets) + 2 if metric.buckets else 1):
+        if metric is None:
+            return
+        size = _size(metric)
+        if len(cells) < size or (len(cells) > size and not parts):
             return
         if metric.merge is not Merge.SUM and cells[0] != cells[0]:
             return  # never set, in a process that was forked
-        family = self.values.get(name)
+        family = self._cells.get(name)
         if family is None:
-            family = self.values[name] = {}
+            family = self._cells[name] = {}
         before = family.get(labels)
         if before is None:
             room = self._series_max(metric) + (OVERFLOW in family)
-            if labels == OVERFLOW or len(family) < room:
-                family[labels] = cells
-                return
-            self.folded += 1
-            labels = OVERFLOW
-            before = family.get(labels)
-            if before is None:
-                family[labels] = cells
-                return
-        if len(cells) > 1:
-            family[labels] = list(map(add, before, cells))
-        elif metric.merge is Merge.SUM:
-            family[labels] = [before[0] + cells[0]]
-        elif metric.merge is Merge.MIN:
-            family[labels] = [min(before[0], cells[0])]
-        else:
-            family[labels] = [max(before[0], cells[0])]
+            if labels != OVERFLOW and len(family) >= room:
+                labels = OVERFLOW
+                before = family.get(labels)
+        family[labels] = cells if before is None else _merged(metric, size, before, cells)
+
+    def has(self, name: str, labels: str) -> bool:
+        """Tell whether a series has a place of its own."""
+        return labels in self._cells.get(name, ())
+
+    def families(self) -> Iterable[tuple[Metric, dict[str, list[float]]]]:
+        """Return every metric with its series: cells by labels, sums as one number."""
+        for name, family in self._cells.items():
+            metric = METRIC_BY_NAME[name]
+            last = _size(metric) - 1
+            yield (
+                metric,
+                {
+                    labels: cells if len(cells) == last + 1 else [*cells[:last], _sum(cells[last:])]
+                    for labels, cells in family.items()
+                },
+            )
 
     def add_exemplars(self, found: Exemplars) -> None:
         """Keep the latest exemplar of each bucket."""
@@ -129,21 +156,81 @@ class Totals:
 
     def lasting(self) -> dict[str, Any]:
         """Return what outlives the processes, as JSON can hold it; `add_lasting` takes it back."""
-        values = {
-            name: family
-            for name, family in self.values.items()
-            if METRIC_BY_NAME[name].kind in (Kind.COUNTER, Kind.HISTOGRAM)
-            or METRIC_BY_NAME[name].merge is Merge.MAX_EVER
-        }
-        foreign = [family.plain() for family in self.foreign.values() if family.type in _SUMMED]
+        values: dict[str, Any] = {}
+        for name, family in self._cells.items():
+            metric = METRIC_BY_NAME[name]
+            last = _size(metric) - 1
+            if metric.kind in (Kind.COUNTER, Kind.HISTOGRAM) or metric.merge is Merge.MAX_EVER:
+                values[name] = [
+                    last + 1,
+                    {
+                        labels: [*cells[:last], *_exact(cells[last:])]
+                        for labels, cells in family.items()
+                    },
+                ]
+        foreign = [
+            family.plain(lasting=True) for family in self.foreign.values() if family.type in _SUMMED
+        ]
         return {"values": values, "foreign": foreign}
 
-    def add_lasting(self, kept: Mapping[str, Any]) -> None:
-        """Add what `lasting` returned."""
-        for name, family in kept["values"].items():
+    def add_lasting(
+        self, kept: Mapping[str, Any], place: Callable[[str, str], str] | None = None
+    ) -> None:
+        """Add what `lasting` returned.
+
+        Args:
+            kept: It.
+            place: Returns the labels under which a series is added, from its metric and labels.
+        """
+        for name, (size, family) in kept["values"].items():
+            metric = METRIC_BY_NAME.get(name)
+            if metric is None or size != _size(metric):
+                continue  # written by another version
             for labels, cells in family.items():
-                self.add(name, labels, cells)
+                shown = labels if place is None else place(name, labels)
+                self.add(name, shown, cells, parts=True)
         self.add_foreign(kept["foreign"])
+
+
+def _size(metric: Metric) -> int:
+    return len(metric.buckets) + 2 if metric.buckets else 1
+
+
+def _merged(metric: Metric, size: int, one: list[float], other: list[float]) -> list[float]:
+    if size > 1:
+        last = size - 1
+        # Counts are whole numbers, whose sums are exact.
+        return [*map(add, one[:last], other[:last]), *one[last:], *other[last:]]
+    if metric.merge is Merge.SUM:
+        return one + other
+    return [min(one + other) if metric.merge is Merge.MIN else max(one + other)]
+
+
+def _sum(parts: list[float]) -> float:
+    if len(parts) == 1:
+        return parts[0]
+    try:
+        return math.fsum(parts)
+    except (ValueError, OverflowError):
+        return sum(parts)
+
+
+def _exact(parts: list[float]) -> list[float]:
+    """Return few numbers with exactly the same sum (Shewchuk, 1997, grow-expansion)."""
+    if len(parts) == 1 or not math.isfinite(sum(parts)):
+        return [_sum(parts)]
+    found: list[float] = []
+    for part in parts:
+        rest = part
+        kept = []
+        for one in found:
+            large, small = (rest, one) if abs(rest) >= abs(one) else (one, rest)
+            rest = large + small
+            lost = small - (rest - large)
+            if lost:
+                kept.append(lost)
+        found = [*kept, rest]
+    return found
 
 
 def _newer(one: list[Any] | None, other: list[Any] | None) -> list[Any] | None:
