@@ -112,4 +112,6 @@ def full_url(scheme: str, authority: str, path: str, query: str) -> str:
     """
     _, _, server = authority.rpartition("@")
     full = f"{scheme}://{server}{path}"
-    return (f"{full}?{redaction.query(query[:_URL_MAX])}" if query else full)[:_URL_MAX]
+    if query:
+        full = f"{full}?{redaction.query(query[: _URL_MAX + redaction.MARGIN])}"
+    return full if len(full) <= _URL_MAX else redaction.cut(full, _URL_MAX)

@@ -244,7 +244,8 @@ def request_id(given: str | None) -> str:
 
 def masked_query(query: str) -> str:
     """Return a query string as a span may show it."""
-    return redaction.query(query[:TEXT_MAX])
+    shown = redaction.query(query[: TEXT_MAX + redaction.MARGIN])
+    return shown if len(shown) <= TEXT_MAX else redaction.cut(shown, TEXT_MAX)
 
 
 def host_and_port(named: str, scheme: str) -> tuple[str, int | None]:

@@ -33,7 +33,7 @@ class Custom(NamedTuple):
     """A pattern of the user's own."""
 
     pattern: re.Pattern[str]
-    hint: bytes
+    hint: str
     """A piece that every match has, as in `watchkeeper.instrument.redaction.hints.shape`; may be
     empty."""
 
@@ -114,7 +114,7 @@ def _compiled(kind: str, pattern: str) -> Custom:
     return Custom(made, _hint(tokens))
 
 
-def _hint(tokens: Any) -> bytes:
+def _hint(tokens: Any) -> str:
     """Return the longest run of fixed characters."""
     runs = [""]
     for operation, argument in tokens:
@@ -124,7 +124,7 @@ def _hint(tokens: Any) -> bytes:
             runs.append("")
     longest = max(runs, key=len)
     # Letters beyond ASCII have forms that a search without case would also find.
-    return shape(longest) if longest.isascii() else b""
+    return shape(longest) if longest.isascii() else ""
 
 
 def _ways(tokens: Any) -> int:

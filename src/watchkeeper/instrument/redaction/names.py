@@ -45,7 +45,7 @@ class Names:
         self._extra = tuple(f" {' '.join(_words(name))} " for name in extra)
         self._allowed = frozenset(folded(name) for name in allowed)
         self._known: dict[str, bool] = {}
-        self.hints = tuple(extra.split()[0].encode() for extra in self._extra if extra.strip())
+        self.hints = tuple(extra.split()[0] for extra in self._extra if extra.strip())
         """First words of the further names, by which a text that may hold one is known."""
 
     def is_secret(self, name: str) -> bool:

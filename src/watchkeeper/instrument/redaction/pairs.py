@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable
 
 from watchkeeper.instrument.redaction.names import Names
-from watchkeeper.instrument.redaction.rules import FLAG, HEADER, PAIR
+from watchkeeper.instrument.redaction.rules import FLAG, HEADER, NAME, VALUE
 
 __all__ = ["MARK_START", "Hide", "pairs"]
 
@@ -23,7 +23,7 @@ _PLACEHOLDER = re.compile(
     r"bearer|basic|digest|token|negotiate|secretstr|self|any|yes|no|empty|missing|invalid|expired)"
 )
 """What stands where a secret would, or says something about it."""
-_CALL = re.compile(r"[A-Za-z_][\w.]*\(.*", re.DOTALL)
+_CALL = re.compile(r"[A-Za-z_][\w.]*[(\[].*", re.DOTALL)
 _IDENTIFIER = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*")
 _WORD = re.compile(r"[a-z]+|[A-Z][a-z]+|[A-Z]+")
 
@@ -42,28 +42,43 @@ def pairs(text: str, names: Names, hide: Hide) -> str:
             return match[0]
         return f"{match['name']}{match['between']}{hide('pair', match['value'])}"
 
-    def pair(match: re.Match[str]) -> str:
-        name = match["name"]
-        if not names.is_secret(name):
-            return match[0]
-        bare: str | None = match["bare"]
-        if bare is None:
-            group = "quoted" if match["quote"] else "escaped"
-            value = match[group]
-            secret = _is_value(value, names)
-        else:
-            group = "bare"
-            value = bare.rstrip(_CLOSING) or bare
-            secret = _is_value(value, names) and _is_bare(value, match["between"])
-        if not secret:
-            return match[0]
-        start = match.start(group) - match.start()
-        return match[0][:start] + hide("pair", value) + match[0][start + len(value) :]
-
     if "uthorization" in text or "ookie" in text or "AUTHORIZATION" in text or "COOKIE" in text:
         text = HEADER.sub(header, text)
-    text = PAIR.sub(pair, text)
-    return FLAG.sub(pair, text) if "--" in text else text
+    text = _masked(NAME, text, names, hide)
+    return _masked(FLAG, text, names, hide) if "--" in text else text
+
+
+def _masked(first: re.Pattern[str], text: str, names: Names, hide: Hide) -> str:
+    out: list[str] = []
+    done = 0
+    for match in first.finditer(text):
+        # A name within a value that was masked is gone; one within another's value counts.
+        if match.start() < done or not names.is_secret(match["name"]):
+            continue
+        value = VALUE.match(text, match.end())
+        if value is None:
+            continue
+        start, end = _secret(value, match["between"], names)
+        if start < end:
+            out += (text[done:start], hide("pair", text[start:end]))
+            done = end
+    if not out:
+        return text
+    out.append(text[done:])
+    return "".join(out)
+
+
+def _secret(match: re.Match[str], between: str, names: Names) -> tuple[int, int]:
+    """Return where the secret begins and ends; an empty range if there is none."""
+    bare: str | None = match["bare"]
+    if bare is None:
+        start, end = match.span("quoted" if match["quote"] else "escaped")
+        return (start, end) if _is_value(match.string[start:end], names) else (0, 0)
+    value = bare.rstrip(_CLOSING) or bare
+    start = match.start("bare")
+    if _is_value(value, names) and _is_bare(value, between):
+        return start, start + len(value)
+    return 0, 0
 
 
 def _is_value(value: str, names: Names) -> bool:

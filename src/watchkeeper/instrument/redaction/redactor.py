@@ -11,7 +11,7 @@ from typing import Any
 from watchkeeper.instrument.redaction import custom, pairs
 from watchkeeper.instrument.redaction.hints import may_hold_secret, shape
 from watchkeeper.instrument.redaction.names import Names
-from watchkeeper.instrument.redaction.rules import PERSONAL, RULES, Rule
+from watchkeeper.instrument.redaction.rules import PERSONAL, RULES, TAIL, TAIL_CHARS, Rule
 from watchkeeper.instrument.redaction.urls import query
 from watchkeeper.vocabulary.limits import limit
 
@@ -70,6 +70,7 @@ class Redactor:
         self._before = tuple(rule for rule in RULES if rule.kind not in off)
         self._after = tuple(rule for rule in PERSONAL if rule.kind not in off)
         self._has_pairs = "pair" not in off
+        self._has_cuts = "cut" not in off
         self._custom = dict(patterns or {})
         hints = [own.hint for own in self._custom.values()]
         self._hints = (*self.names.hints, *(hint for hint in hints if hint))
@@ -89,9 +90,9 @@ class Redactor:
 
     def text(self, text: str) -> str:
         """Return *text* with every secret replaced by its marker; the same object if it has none."""
-        if not self.may_hold_secret(text):
-            return text
-        found = text
+        found = text if len(text) < 255 or not _looks_cut(len(text)) else self._without_half(text)
+        if not self.may_hold_secret(found):
+            return found
         for _ in range(_ROUNDS):
             # What one rule masks may uncover the shape of another; so until nothing changes.
             before, found = found, self._scanned(found)
@@ -157,7 +158,7 @@ class Redactor:
 
     def query(self, text: str) -> str:
         """Return a URL's query string with the values of secret names masked."""
-        return query(text, self.is_secret, self._query_value) if "=" in text else text
+        return query(text, self.is_secret, self._query_value, self.text) if "=" in text else text
 
     def statement(self, text: str, system: str) -> str:
         """Return an SQL statement without literals; what other systems take stays as it is.
@@ -188,15 +189,23 @@ class Redactor:
         found = self.text(text)
         return value[:chars] if found is text else found[:chars].encode("utf-8")
 
+    def _without_half(self, text: str) -> str:
+        """Mask what may be half a secret at the end of a text that others have cut."""
+        start = max(len(text) - TAIL_CHARS, 0)
+        match = TAIL.search(text, start) if self._has_cuts else None
+        if match is None or match[0].startswith(pairs.MARK_START):
+            return text
+        return text[: match.start()] + self._hide("cut", match[0])
+
     def _scanned(self, text: str) -> str:
         low = shape(text)
         for rule in self._before:
-            if not rule.hints or any(hint in low for hint in rule.hints):
+            if not rule.hints or _has(rule.hints, low):
                 text = self._applied(rule, text)
-        if self._has_pairs and (b"=" in low or b":" in low or b"--" in low):
+        if self._has_pairs and ("=" in low or ":" in low or "--" in low):
             text = pairs.pairs(text, self.names, self._hide)
         for rule in self._after:
-            if any(hint in low for hint in rule.hints):
+            if _has(rule.hints, low):
                 text = self._applied(rule, text)
         for kind, own in self._custom.items():
             if own.hint in low:
@@ -270,6 +279,18 @@ class Off(Redactor):
     def statement(self, text: str, system: str) -> str:  # noqa: ARG002 - as above
         """Return *text*."""
         return text
+
+
+def _has(hints: tuple[str, ...], low: str) -> bool:
+    for hint in hints:  # noqa: SIM110 - a generator would cost more than the search
+        if hint in low:
+            return True
+    return False
+
+
+def _looks_cut(size: int) -> bool:
+    """Tell whether a text is as long as limits are: 255, 256, 1,000, 2,048, 16,384 characters."""
+    return size % 128 == 0 or size % 250 == 0 or size == 255
 
 
 def _shown(value: object) -> str:

@@ -13,7 +13,18 @@ from dataclasses import dataclass
 
 from watchkeeper.instrument.redaction.checks import is_basic, is_card, is_iban, is_mail_domain
 
-__all__ = ["FLAG", "HEADER", "KINDS", "PAIR", "PERSONAL", "RULES", "Rule"]
+__all__ = [
+    "FLAG",
+    "HEADER",
+    "KINDS",
+    "NAME",
+    "PERSONAL",
+    "RULES",
+    "TAIL",
+    "TAIL_CHARS",
+    "VALUE",
+    "Rule",
+]
 
 _START = r"(?:(?<![A-Za-z0-9_\\])|(?<=\\[nrt]))"
 """Before a secret: no letter or digit, unless it belongs to an escaped line break, as in JSON."""
@@ -35,7 +46,7 @@ _CLOUD = (
 )
 _PEM = (
     r"-----BEGIN (?:[A-Z0-9]{1,20} ){0,3}PRIVATE KEY(?: BLOCK)?-----"
-    r"(?:[A-Za-z0-9+/=\s:,.()-]|\\[nrt])*?(?:-----END (?:[A-Z0-9]{1,20} ){0,3}"
+    r"(?:[A-Za-z0-9+/=\s:,.()-]|\\{1,4}[nrt])*?(?:-----END (?:[A-Z0-9]{1,20} ){0,3}"
     r"PRIVATE KEY(?: BLOCK)?-----|\Z|(?=[^A-Za-z0-9+/=\s:,.()\\-]))"
 )
 _JWT = r"eyJ[A-Za-z0-9_-]{8,}(?:\.[A-Za-z0-9_-]*){1,4}"
@@ -63,7 +74,7 @@ class Rule:
     """
 
     kind: str
-    hints: tuple[bytes, ...]
+    hints: tuple[str, ...]
     """Pieces of the text's `watchkeeper.instrument.redaction.hints.shape`, of which it must have one;
     none means always."""
     pattern: re.Pattern[str]
@@ -75,7 +86,7 @@ class Rule:
 
 def _rule(
     kind: str,
-    hints: tuple[bytes, ...],
+    hints: tuple[str, ...],
     pattern: str,
     check: Callable[[re.Match[str]], bool] | None = None,
     part: Callable[[str], str] | None = None,
@@ -108,39 +119,40 @@ def _is_login(match: re.Match[str]) -> bool:
 
 
 RULES: tuple[Rule, ...] = (
-    _rule("private_key", (b"-----begin",), _PEM),
-    _rule("jwt", (b"eyj",), _START + _JWT),
-    _rule("url_password", (b"://",), _URL_LOGIN, _is_login),
-    _rule("authorization", (b"bearer",), _BEARER, _is_bearer),
-    _rule("authorization", (b"basic ",), _BASIC, lambda match: is_basic(match["secret"])),
-    _rule("cloud_key", (b"akia", b"asia", b"abia", b"acca", b"aiza", b"ya00.", b"gocspx"),
+    _rule("private_key", ("-----begin",), _PEM),
+    _rule("jwt", ("eyj",), _START + _JWT),
+    _rule("url_password", ("://",), _URL_LOGIN, _is_login),
+    _rule("authorization", ("bearer",), _BEARER, _is_bearer),
+    _rule("authorization", ("basic ",), _BASIC, lambda match: is_basic(match["secret"])),
+    _rule("cloud_key", ("akia", "asia", "abia", "acca", "aiza", "ya00.", "gocspx"),
           _START + f"(?:{_CLOUD})"),
     _rule("api_key", (), _START + f"(?:{_PROVIDER})", _is_token),
 )  # fmt: skip
 """Rules before those for ``name=value``, whose values they may be."""
 
 PERSONAL: tuple[Rule, ...] = (
-    _rule("card", (b"0000",), _CARD, lambda match: is_card(match[0]),
+    _rule("card", ("0000",), _CARD, lambda match: is_card(match[0]),
           lambda text: text.replace(" ", "").replace("-", "")[-4:]),
-    _rule("iban", (b"0000",), _IBAN, lambda match: is_iban(match[0]), lambda text: text[:2]),
-    _rule("ssn", (b"000-00-0000",), _SSN),
-    _rule("email", (b"@", b"%00"), _EMAIL, _is_mail,
+    _rule("iban", ("0000",), _IBAN, lambda match: is_iban(match[0]), lambda text: text[:2]),
+    _rule("ssn", ("000-00-0000",), _SSN),
+    _rule("email", ("@", "%00"), _EMAIL, _is_mail,
           lambda text: "@" + re.split("@|%40", text)[-1]),
 )  # fmt: skip
 """Rules for what identifies a person."""
 
-_VALUE = (
-    r"(?:(?P<quote>[\"'])(?P<quoted>(?:\\.|(?!(?P=quote))[^\r\n\\])++)"
-    r"|(?P<escape>\\{1,3}[\"'])(?P<escaped>(?:(?!(?P=escape))[^\r\n])++)"
-    r"|(?P<bare>[^\s\"'&;,<>\\]++))"
-)
-PAIR = re.compile(
+NAME = re.compile(
     r"(?:(?<![\w.\\])|(?<=\\[nrt]))(?P<name>[A-Za-z_][\w.-]{0,80}+)"
-    r"(?P<between>\\{0,3}[\"']?\]?\s{0,3}(?:=>|:=|==?|:)\s{0,3})" + _VALUE
+    r"(?P<between>\\{0,3}[\"']?\]?\s{0,3}(?:=>|:=|==?|:)\s{0,3})"
 )
-"""``name=value``, ``name: value``, ``"name": "value"``."""
-FLAG = re.compile(r"(?<![\w-])--?(?P<name>[A-Za-z][\w-]{1,60}+)(?P<between> {1,3})(?!-)" + _VALUE)
-"""``--name value``."""
+"""The first half of ``name=value``, ``name: value``, ``"name": "value"``."""
+FLAG = re.compile(r"(?<![\w-])--?(?P<name>[A-Za-z][\w-]{1,60}+)(?P<between> {1,3})(?!-)")
+"""The first half of ``--name value``."""
+VALUE = re.compile(
+    r"(?P<quote>[\"'])(?P<quoted>(?:\\.|(?!(?P=quote))[^\r\n\\])++)"
+    r"|(?P<escape>\\{1,3}[\"'])(?P<escaped>(?:(?!(?P=escape))[^\r\n])++)"
+    r"|(?P<bare>[^\s\"'&;,<>\\]++)"
+)
+"""The second half of both."""
 HEADER = re.compile(
     r"(?i)\b(?P<name>(?:proxy-)?authorization|(?:set-)?cookie)(?P<between>\\{0,3}[\"']?\s{0,3}[:=]"
     r"\s{0,3}\\{0,3}[\"']?)(?P<value>(?:(?:bearer|basic|token|digest|negotiate|apikey|bot|aws4-[\w-]+)\s"
@@ -148,7 +160,20 @@ HEADER = re.compile(
 )
 """A header whose whole line is secret: a scheme and its credentials, or cookies."""
 
+TAIL = re.compile(
+    _START
+    + r"(?:sk-|gh[pousr]_|github_pat_|gl(?:pat|ptt|dt|rt)-|xox[a-z]|xapp-|[spr]k_(?:live|test|prod)"
+    r"|whsec_|SG\.|npm_|pypi-|hf_|gsk_|shp[a-z]{2}_|hv[sbr]\.|A[KS]IA|AIza|ya29\.|eyJ)[\w.+/=-]*\Z"
+    r"|(?i:\bbearer|\bbasic)\s+\S*\Z"
+    r"|(?<![\w.])\d(?:[ -]?\d){7,18}\Z"
+    r"|(?<![\w.+%-])[\w.+-]{1,64}+(?:@|%40)[\w.-]*\Z"
+    r"|(?<=://)[^\s:/@]*:(?!\d{1,5}\Z)[^\s/@]+\Z"
+)
+"""What may be the first half of a secret at the end of a text that somebody cut."""
+TAIL_CHARS = 300
+
 KINDS: tuple[str, ...] = (
-    "key", "pair", *dict.fromkeys(rule.kind for rule in (*RULES, *PERSONAL)),
+    "key", "pair", "cut", *dict.fromkeys(rule.kind for rule in (*RULES, *PERSONAL)),
 )  # fmt: skip
-"""Every kind of ours; ``key`` is a value under a secret name, ``pair`` the same within a text."""
+"""Every kind of ours; ``key`` is a value under a secret name, ``pair`` the same within a text,
+``cut`` the first half of something at the end of a text that was cut."""
