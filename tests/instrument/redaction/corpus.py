@@ -12,7 +12,7 @@ import random
 import string
 from typing import NamedTuple
 
-__all__ = ["INNOCENT", "SECRETS", "Innocent", "Secret"]
+__all__ = ["GAPS", "INNOCENT", "SECRETS", "Innocent", "Secret"]
 
 _RANDOM = random.Random(20_260_101)  # noqa: S311 - nothing here has to be unpredictable
 _ALNUM = string.ascii_letters + string.digits
@@ -82,7 +82,11 @@ def _pem(label: str, lines: int = 6) -> str:
 
 
 _JWT = ".".join(
-    (_url64({"alg": "HS256", "typ": "JWT"}), _url64({"sub": "1234", "name": "x"}), _some(_URLSAFE, 43))
+    (
+        _url64({"alg": "HS256", "typ": "JWT"}),
+        _url64({"sub": "1234", "name": "x"}),
+        _some(_URLSAFE, 43),
+    )
 )
 _TEXTS = (
     "{}", "the provider refused {} again", "used {}, then retried", 'call failed: key "{}" is revoked',
@@ -196,7 +200,10 @@ def _logins() -> list[tuple[str, str, str]]:
 
 def _personal() -> list[tuple[str, str, str, str]]:
     visa, amex = _card("4", 16), _card("37", 15)
-    german, british = _iban("DE", _some(string.digits, 18)), _iban("GB", "NWBK" + _some(string.digits, 14))
+    german, british = (
+        _iban("DE", _some(string.digits, 18)),
+        _iban("GB", "NWBK" + _some(string.digits, 14)),
+    )
     dutch = _iban("NL", "ABNA" + _some(string.digits, 10))
     cards = [
         ("Visa", visa), ("Visa, spaces", _grouped(visa, 4, 4, 4, 4)),
@@ -229,7 +236,9 @@ def _blobs() -> list[tuple[str, str, str, str]]:
         pem = _pem(label)
         found.append(("private_key", label.lower(), f"loaded {pem} from disk", pem.splitlines()[2]))
     flat = _pem("PRIVATE KEY").replace("\n", "\\n")
-    found.append(("private_key", "escaped line breaks", json.dumps({"k": flat}), flat.split("\\n")[2]))
+    found.append(
+        ("private_key", "escaped line breaks", json.dumps({"k": flat}), flat.split("\\n")[2])
+    )
     cut = _pem("RSA PRIVATE KEY").rpartition("-----END")[0]
     found.append(("private_key", "without its end", f"loaded {cut}", cut.splitlines()[3]))
     unsigned = ".".join((_url64({"alg": "none"}), _url64({"sub": "x", "admin": True}), ""))
@@ -251,7 +260,9 @@ def _secrets() -> tuple[Secret, ...]:
     found += [Secret(name, "pair", text, secret) for name, text, secret in _named()]
     found += [Secret(name, "authorization", *rest) for name, *rest in _authorization()]
     found += [Secret(name, "url_password", *rest) for name, *rest in _logins()]
-    found += [Secret(name, kind, text, secret) for kind, name, text, secret in (*_personal(), *_blobs())]
+    found += [
+        Secret(name, kind, text, secret) for kind, name, text, secret in (*_personal(), *_blobs())
+    ]
     return tuple(found)
 
 
@@ -329,8 +340,14 @@ INNOCENT: tuple[Innocent, ...] = tuple(
         ("Bearer challenge", 'WWW-Authenticate: Bearer realm="api"'),
         ("basic in prose", "basic understanding of Python"),
         ("Basic challenge", 'WWW-Authenticate: Basic realm="shop"'),
-        ("public key", "-----BEGIN PUBLIC KEY-----\nMFkwEwYHKoZIzj0CAQYI\n-----END PUBLIC KEY-----"),
-        ("certificate", "-----BEGIN CERTIFICATE-----\nMIIBszCCAVmgAwIBAgIU\n-----END CERTIFICATE-----"),
+        (
+            "public key",
+            "-----BEGIN PUBLIC KEY-----\nMFkwEwYHKoZIzj0CAQYI\n-----END PUBLIC KEY-----",
+        ),
+        (
+            "certificate",
+            "-----BEGIN CERTIFICATE-----\nMIIBszCCAVmgAwIBAgIU\n-----END CERTIFICATE-----",
+        ),
         ("camelCase name", "AbstractSingletonProxyFactoryBean2Implementation"),
         ("long path", "/usr/lib/python3.11/site-packages/opentelemetry/sdk/trace/export.py"),
         ("model name", "gpt-4o-mini-2024-07-18"),
@@ -345,3 +362,20 @@ INNOCENT: tuple[Innocent, ...] = tuple(
         ("authorization in prose", "authorization: failed for the caller"),
     )
 )
+
+GAPS: tuple[str, ...] = (
+    "the password is hunter2",
+    "password: correcthorse",
+    "my pin is 4921",
+    "social security number 219099999",
+    "bob at example dot com",
+    "born 1984-03-02, lives in 5 Hill Street",
+    _some(_ALNUM, 40) + " without a name or prefix",
+    "redis-cli -a " + _some(_ALNUM, 10) + " ping",
+    "https://bob:pass/word1@git.example.com/x",
+    "order " + _luhn("400012341234123") + ", which happens to have a card's check digit",
+    "lot 219-09-9999, which has the form of a social security number",
+    "token=512",
+    "password=optionally",
+)
+"""Secrets that are not found, and texts that are masked although they hold none."""

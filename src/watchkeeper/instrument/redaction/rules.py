@@ -110,7 +110,10 @@ def _is_mail(match: re.Match[str]) -> bool:
     if not is_mail_domain(match["domain"]):
         return False
     # ``git@github.com:owner/name`` is the address of a repository.
-    return not (match[0].startswith("git@") and match.string[match.end() : match.end() + 1] in ":/")
+    after = match.string[match.end() : match.end() + 3]
+    return not (
+        match[0].startswith(("git@", "git%40")) and after.startswith((":", "/", "%3A", "%2F"))
+    )
 
 
 def _is_login(match: re.Match[str]) -> bool:
@@ -149,7 +152,7 @@ FLAG = re.compile(r"(?<![\w-])--?(?P<name>[A-Za-z][\w-]{1,60}+)(?P<between> {1,3
 """The first half of ``--name value``."""
 VALUE = re.compile(
     r"(?P<quote>[\"'])(?P<quoted>(?:\\.|(?!(?P=quote))[^\r\n\\])++)"
-    r"|(?P<escape>\\{1,3}[\"'])(?P<escaped>(?:(?!(?P=escape))[^\r\n])++)"
+    r"|(?P<escape>\\{1,3}[\"'])(?P<escaped>(?:\\\\\\[\"']|(?!(?P=escape))[^\r\n])++)"
     r"|(?P<bare>[^\s\"'&;,<>\\]++)"
 )
 """The second half of both."""
