@@ -68,6 +68,22 @@ class Job(CallableScope):
         self._outcome = "dead"
         self._dead_reason = reason
 
+    def started(self, at_s: float) -> None:
+        """Say that the attempt began earlier, *at_s* seconds since the epoch."""
+        span = self._span
+        if span is not None:
+            span.start_ns = min(span.start_ns, round(at_s * 1e9))
+
+    def abandon(self) -> None:
+        """Record nothing of this attempt: another process reports it."""
+        token, self._token = self._token, None
+        if self._span is None or token is None:
+            return
+        self._host = None
+        deactivate(token)
+        self._leave()
+        schedules.ended(self._name, None)
+
     def _again(self) -> Job:
         return Job(
             self._name,

@@ -18,11 +18,12 @@ from watchkeeper.instrument.integrations.pools import PoolState, Size, book_of
 from watchkeeper.instrument.integrations.queries import failed
 from watchkeeper.instrument.recorder.span import RecordedSpan
 
-__all__ = ["instrument"]
+__all__ = ["instrument", "quiet"]
 
 _HOOK = "db.redis"
 _STATE = "_watchkeeper_pool"
 _PLACE = "_watchkeeper_place"
+_QUIET = "_watchkeeper_quiet"
 _NAME_MAX = 32
 _ARGUMENTS_MAX = 8
 _COMMANDS_MAX = 20
@@ -72,6 +73,13 @@ def instrument(host: Host) -> Callable[[], None]:
         if name in owner.__dict__
     ]
     return all_of(pools.forget, *undos)
+
+
+def quiet(pool: Any) -> None:
+    """Record no commands of the clients of *pool*: a queue's own spans say what is worth saying."""
+    known = getattr(pool, "__dict__", None)
+    if known is not None:
+        known[_QUIET] = True
 
 
 class _Commands:
@@ -151,7 +159,11 @@ class _Commands:
 
     def _begin(self, client: Any, args: tuple[Any, ...]) -> RecordedSpan | None:
         try:
-            place = client.__dict__.get(_PLACE) or _place(client)
+            place = client.__dict__.get(_PLACE)
+            if place is None:
+                place = _place(client)
+            if place is _NOWHERE:
+                return None
             key = (args[0], len(args), place)
             found = self._known.get(key)
             if found is None:
@@ -173,7 +185,12 @@ class _Commands:
             known = pipeline.__dict__
             transaction = any(known.get(name) is True for name in _TRANSACTION)
             name = "MULTI" if transaction else "PIPELINE"
-            attributes = dict(known.get(_PLACE) or _place(pipeline))
+            place = known.get(_PLACE)
+            if place is None:
+                place = _place(pipeline)
+            if place is _NOWHERE:
+                return None
+            attributes = dict(place)
             attributes["db.system.name"] = "redis"
             attributes["db.operation.name"] = name
             attributes["db.operation.batch.size"] = len(stack)
@@ -260,9 +277,19 @@ class _Pools:
             record_failure(_HOOK, failure)
 
 
+_NOWHERE: tuple[tuple[str, Any], ...] = (("", None),)
+"""The place of clients whose commands are not recorded."""
+
+
 def _place(client: Any) -> tuple[tuple[str, Any], ...]:
     """Return database and server of a client as attributes, and keep them on it."""
     pool = getattr(client, "connection_pool", None)
+    made = getattr(pool, "connection_class", None)
+    if _QUIET in getattr(pool, "__dict__", ()) or getattr(made, "__module__", "").startswith(
+        "kombu."
+    ):
+        client.__dict__[_PLACE] = _NOWHERE
+        return _NOWHERE
     known = {} if pool is None else getattr(pool, "connection_kwargs", {})
     path = known.get("path")
     values = (
