@@ -55,6 +55,7 @@ def instrument(host: Host) -> Callable[[], None]:
     return all_of(
         replace(AsyncKicker, "kiq", tasks.kicking(AsyncKicker.kiq)),
         replace(AsyncKicker, "_prepare_message", tasks.packing(AsyncKicker._prepare_message)),  # noqa: SLF001 - where labels are made
+        replace(receiver.Receiver, "__init__", tasks.listening(receiver.Receiver.__init__)),
         replace(receiver.Receiver, "run_task", tasks.running(receiver.Receiver.run_task)),
         replace(receiver, "TaskiqResult", tasks.resulting(vars(receiver)["TaskiqResult"])),
     )
@@ -106,6 +107,16 @@ class _Tasks:
             return message
 
         return prepare
+
+    def listening(self, original: Callable[..., None]) -> Callable[..., None]:
+        """Return what stands in for the making of a receiver, which then listens to its broker."""
+
+        def init(receiver: Any, *args: Any, **kwargs: Any) -> None:
+            original(receiver, *args, **kwargs)
+            with _GUARD:
+                self._meet(receiver.broker)
+
+        return init
 
     def running(self, original: _Awaited) -> _Awaited:
         """Return what stands in for ``run_task``."""
