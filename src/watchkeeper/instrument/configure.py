@@ -42,6 +42,19 @@ class Arguments(ExportArguments, total=False):
     enabled: bool
     resource: Mapping[str, str]
     sample_ratio: float
+    sample_parent: bool
+    sample_rules: str | Mapping[str, float] | Sequence[tuple[str, float]]
+    sample_exclude: Sequence[str]
+    sample_tail: bool
+    sample_slow_s: float
+    sample_new_s: float
+    sample_kept_per_s_max: int
+    sample_held_spans_max: int
+    sample_held_traces_max: int
+    sample_held_s_max: int
+    sample_trace_spans_max: int
+    sample_decisions_max: int
+    sample_seen_max: int
     propagators: Sequence[str]
     baggage_keys: Sequence[str]
     log_level: str | int

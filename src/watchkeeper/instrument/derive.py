@@ -13,6 +13,7 @@ from typing import Any
 from opentelemetry.trace import SpanKind, StatusCode
 
 from watchkeeper.instrument.derive_http import HttpMetrics
+from watchkeeper.instrument.exemplars import exemplar
 from watchkeeper.instrument.genai import GenAi, operation_of
 from watchkeeper.instrument.metrics import Histogram, MetricSet
 from watchkeeper.instrument.prices import price
@@ -24,9 +25,6 @@ __all__ = ["Derived"]
 
 _CACHE_MAX = 4_096
 """Label combinations that a cache holds before it starts again; the families have their own limit."""
-
-
-_Exemplar = tuple[int, int] | None
 
 
 class Derived:
@@ -123,7 +121,7 @@ class Derived:
                 self._db_children.clear()
             self._db_children[key] = child
         seconds = (span.end_ns - span.start_ns) / 1e9
-        child.observe(seconds, _exemplar(span))
+        child.observe(seconds, exemplar(span))
         if seconds >= self._slow_s and self._slow is not None:
             self._slow(span, seconds)
 
@@ -133,7 +131,7 @@ class Derived:
         if outcome is None:
             outcome = "error" if span.status_code is StatusCode.ERROR else "success"
         child = self._job.child((name, queue, _text(outcome)))
-        child.observe((span.end_ns - span.start_ns) / 1e9, _exemplar(span))
+        child.observe((span.end_ns - span.start_ns) / 1e9, exemplar(span))
         if outcome == "success":
             self._job_success.child((name,)).set(span.end_ns / 1e9)
         elif outcome == "retry":
@@ -142,7 +140,7 @@ class Derived:
             self._dead.child((name, queue, _text(attributes.get("job.dead_reason")))).inc()
         wait = attributes.get("job.wait_s")
         if wait is not None:
-            self._wait.child((name, queue)).observe(wait, _exemplar(span))
+            self._wait.child((name, queue)).observe(wait, exemplar(span))
 
     def _on_pipeline(self, span: RecordedSpan, attributes: Mapping[str, Any]) -> None:
         name = _text(attributes["pipeline.name"])
@@ -150,11 +148,11 @@ class Derived:
         seconds = (span.end_ns - span.start_ns) / 1e9
         stage = attributes.get("pipeline.stage")
         if stage is None:
-            self._pipeline.child((name, error)).observe(seconds, _exemplar(span))
+            self._pipeline.child((name, error)).observe(seconds, exemplar(span))
             if not error:
                 self._last_success.child((name,)).set(span.end_ns / 1e9)
             return
-        self._stage.child((name, stage, error)).observe(seconds, _exemplar(span))
+        self._stage.child((name, stage, error)).observe(seconds, exemplar(span))
         for outcome, attribute in (
             ("accepted", "pipeline.items_out"),
             ("rejected", "pipeline.items_rejected"),
@@ -165,10 +163,6 @@ class Derived:
         reasons = attributes.get("pipeline.reject_reasons")
         if reasons:
             self._rejects.count(name, _text(stage), reasons)
-
-
-def _exemplar(span: RecordedSpan) -> _Exemplar:
-    return (span.trace_id, span.span_id) if span.flags & 1 else None
 
 
 def _error(span: RecordedSpan, error: object) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 
 from opentelemetry.trace import StatusCode
 
+from watchkeeper.instrument.exemplars import left_out
 from watchkeeper.instrument.metrics import Histogram, MetricSet
 from watchkeeper.instrument.recorder.span import RecordedSpan
 
@@ -59,7 +60,7 @@ class HttpMetrics:
         # The exemplar is written out here: a call less for each request.
         duration.observe(
             (span.end_ns - span.start_ns) / 1e9,
-            (span.trace_id, span.span_id) if span.flags & 1 else None,
+            (span.trace_id, span.span_id) if span.flags & 1 else left_out(span),
         )
         if "http.response.body.size" in attributes:
             self._sent.child(labels).observe(attributes["http.response.body.size"])
@@ -92,7 +93,7 @@ class HttpMetrics:
             child = self._clients[key] = self._client.child(labels)
         child.observe(
             (span.end_ns - span.start_ns) / 1e9,
-            (span.trace_id, span.span_id) if span.flags & 1 else None,
+            (span.trace_id, span.span_id) if span.flags & 1 else left_out(span),
         )
 
     def _served(

@@ -14,6 +14,7 @@ from typing import Any
 
 from opentelemetry.trace import StatusCode
 
+from watchkeeper.instrument.exemplars import exemplar, left_out
 from watchkeeper.instrument.metrics import Counter, Histogram, MetricSet
 from watchkeeper.instrument.prices import price
 from watchkeeper.instrument.recorder.span import RecordedSpan
@@ -141,7 +142,7 @@ class GenAi:
         elif operation == "execute_tool":
             seconds = (span.end_ns - span.start_ns) / 1e9
             error = _error(span, attributes)
-            self._tool.child((_text(attributes, _TOOL), error)).observe(seconds, _exemplar(span))
+            self._tool.child((_text(attributes, _TOOL), error)).observe(seconds, exemplar(span))
             run = RUN.get()
             if run is not None:
                 run.add_tool()
@@ -174,8 +175,8 @@ class GenAi:
     def _on_agent(self, span: RecordedSpan, attributes: Mapping[str, Any]) -> None:
         name = _text(attributes, _AGENT)
         error = _error(span, attributes)
-        exemplar = _exemplar(span)
-        self._agent.child((name, error)).observe((span.end_ns - span.start_ns) / 1e9, exemplar)
+        seconds = (span.end_ns - span.start_ns) / 1e9
+        self._agent.child((name, error)).observe(seconds, exemplar(span))
         outcome = attributes.get("agent.outcome") or ("error" if error else "success")
         self._runs.child((name, outcome)).inc()
         calls, tools = self._note(span, 0, 0)
@@ -205,13 +206,13 @@ class GenAi:
         series = self._calls.get(key)
         if series is None:
             series = self._series(key)
-        exemplar = (span.trace_id, span.span_id) if span.flags & 1 else None
-        series.duration.observe((span.end_ns - span.start_ns) / 1e9, exemplar)
+        link = (span.trace_id, span.span_id) if span.flags & 1 else left_out(span)
+        series.duration.observe((span.end_ns - span.start_ns) / 1e9, link)
         if "gen_ai.response.time_to_first_chunk" in attributes:
             first_chunk = attributes["gen_ai.response.time_to_first_chunk"]
             if series.first_chunk is None:
                 series.first_chunk = self._first_chunk.child(key[:3])
-            series.first_chunk.observe(first_chunk, exemplar)
+            series.first_chunk.observe(first_chunk, link)
         usage = self._count_tokens(series, key, attributes)
         cost = self._charge(series, attributes, key, usage)
         run = RUN.get()
@@ -306,7 +307,7 @@ class GenAi:
                 histogram(f"{prefix}operation.input_tokens").child(labels),
                 histogram(f"{prefix}operation.output_tokens").child(labels),
             )
-        series.latest[0].observe((span.end_ns - span.start_ns) / 1e9, _exemplar(span))
+        series.latest[0].observe((span.end_ns - span.start_ns) / 1e9, exemplar(span))
         first_chunk = span.attributes.get("gen_ai.response.time_to_first_chunk")
         if isinstance(first_chunk, float):
             histogram(f"{prefix}time_to_first_chunk").child(labels).observe(first_chunk)
@@ -331,10 +332,6 @@ def _forget_oldest(pending: dict[int, list[int]]) -> None:
     except (RuntimeError, StopIteration):
         # Another thread was at it in the same moment; the next call makes room.
         return
-
-
-def _exemplar(span: RecordedSpan) -> tuple[int, int] | None:
-    return (span.trace_id, span.span_id) if span.flags & 1 else None
 
 
 def _error(span: RecordedSpan, attributes: Mapping[str, Any]) -> str:

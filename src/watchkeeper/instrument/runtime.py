@@ -44,6 +44,7 @@ from watchkeeper.instrument.recorder import (
 )
 from watchkeeper.instrument.redaction import Redactor
 from watchkeeper.instrument.redaction.build import build as build_redactor
+from watchkeeper.instrument.sampling import samplers
 from watchkeeper.instrument.servers import watch_uvicorn
 from watchkeeper.instrument.settings import Settings
 from watchkeeper.instrument.slow import SlowQueries
@@ -265,12 +266,14 @@ def _ending() -> Callable[[], None] | None:
 def _recorder(
     settings: Settings, clock: Clock, exporter: Exporter | None, ids: IdSource, redactor: Redactor
 ) -> Recorder:
+    head, tail = samplers(settings, clock)
     return Recorder(
         lambda: resource(settings),
         clock=clock,
         ids=ids,
         exporter=exporters(settings, clock) if exporter is None else exporter,
-        sampler_ratio=settings.sample_ratio,
+        sampler=head,
+        tail=tail,
         limits=RecorderLimits(
             span_queue_max=settings.span_queue_items_max,
             log_queue_max=settings.log_queue_items_max,

@@ -377,6 +377,20 @@ _APPLICATION: tuple[Metric, ...] = (
         ("reason",), (), _OWN,
     ),
     Metric(
+        "watchkeeper.telemetry.sampled_out", _C, "{span}",
+        "Spans that sampling left out as it was told to, by reason.", ("reason",), (), _OWN,
+    ),
+    Metric(
+        "watchkeeper.sampling.kept", _C, "{trace}",
+        "Traces that the ratio left out and the decision at their end kept, by reason.",
+        ("reason",), (), _OWN,
+    ),
+    Metric(
+        "watchkeeper.sampling.names_refused", _C, "{name}",
+        "Routes, models and errors that were not remembered as seen, since there are too many.",
+        (), (), _OWN,
+    ),
+    Metric(
         "watchkeeper.spool.size", _U, "By", "Telemetry waiting on disk for its endpoint.",
         (), (), _OWN,
     ),

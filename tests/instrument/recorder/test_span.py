@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import logging
-from collections.abc import AsyncIterator, Generator
+from collections.abc import AsyncIterator, Generator, Mapping
 
 import pytest
 from opentelemetry import trace
@@ -253,10 +253,24 @@ def test_tracers_are_shared_by_scope() -> None:
 
 
 def test_a_tail_decides_what_is_exported() -> None:
-    """With a tail decision, spans go when it lets them, whatever the flag says."""
+    """With a tail decision, spans that the head left out go when it lets them."""
     held: list[RecordedSpan] = []
 
     class ErrorsOnly:
+        kept: Mapping[str, int] = {}
+        dropped: Mapping[str, int] = {}
+        names_refused = 0
+
+        def started(self, span: RecordedSpan) -> list[RecordedSpan]:
+            assert not span.parent_id
+            return []
+
+        def link(self, trace_id: int) -> bool:
+            return trace_id == 0
+
+        def drain(self) -> list[RecordedSpan]:
+            return []
+
         def ended(self, span: RecordedSpan) -> list[RecordedSpan]:
             held.append(span)
             failed = span.status_code is StatusCode.ERROR

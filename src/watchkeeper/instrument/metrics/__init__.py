@@ -2,7 +2,7 @@
 
 from watchkeeper.instrument.metrics.exposition import OPENMETRICS_TYPE, TEXT_TYPE
 from watchkeeper.instrument.metrics.families import CounterFamily, GaugeFamily, HistogramFamily
-from watchkeeper.instrument.metrics.instruments import Counter, Gauge, Histogram
+from watchkeeper.instrument.metrics.instruments import Counter, Gauge, Histogram, Link
 from watchkeeper.instrument.metrics.registry import MetricSet
 
 __all__ = [
@@ -14,5 +14,6 @@ __all__ = [
     "GaugeFamily",
     "Histogram",
     "HistogramFamily",
+    "Link",
     "MetricSet",
 ]

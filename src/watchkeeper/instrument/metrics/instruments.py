@@ -21,10 +21,12 @@ from collections.abc import Callable, Sequence
 from watchkeeper.instrument.metrics.cells import Cells, heap_cells
 
 __all__ = [
+    "LINK_EVERY_NS",
     "Counter",
     "Exemplar",
     "Gauge",
     "Histogram",
+    "Link",
     "counter_type",
     "gauge_type",
     "histogram_type",
@@ -32,6 +34,13 @@ __all__ = [
 
 Exemplar = tuple[float, int, int, int]
 """Value, trace id, span id, nanoseconds since the epoch."""
+
+Link = tuple[int, int] | tuple[int, int, Callable[[int], bool]]
+"""Trace id and span id, and for a trace that may not be exported, what asks for that."""
+
+LINK_EVERY_NS = 30_000_000_000
+"""Age of an exemplar at which one of a trace that was left out by the ratio may take its place. Each
+such exemplar makes one more trace be exported."""
 
 
 class Counter:
@@ -140,12 +149,14 @@ class Histogram:
         self._now_ns = now_ns
         self._refuse = refuse
 
-    def observe(self, value: float, exemplar: tuple[int, int] | None = None) -> None:
+    def observe(self, value: float, exemplar: Link | None = None) -> None:
         """Count *value*.
 
         Args:
             value: In the metric's unit; NaN is refused and counted, never raised.
             exemplar: Trace id and span id of a recorded span; the last one of a bucket is kept.
+                With a third part, which asks for the trace to be exported, the span was left out:
+                it takes an old exemplar's place, if the trace will be exported.
         """
         index = bisect_left(self.bounds, value)
         if value != value:  # noqa: PLR0124 - the fastest test for NaN
@@ -159,7 +170,14 @@ class Histogram:
             kept = self.exemplars
             if kept is None:
                 kept = self.exemplars = [None] * (len(self.bounds) + 1)
-            kept[index] = (value, exemplar[0], exemplar[1], self._now_ns())
+            now_ns = self._now_ns()
+            if len(exemplar) == 3:
+                last = kept[index]
+                if last is not None and now_ns - last[3] < LINK_EVERY_NS:
+                    return
+                if not exemplar[2](exemplar[0]):
+                    return
+            kept[index] = (value, exemplar[0], exemplar[1], now_ns)
 
     @property
     def counts(self) -> list[int]:
@@ -259,7 +277,7 @@ class LockedHistogram(Histogram):
         super().__init__(prefix, bounds, now_ns, refuse, cells)
         self._lock = threading.Lock()
 
-    def observe(self, value: float, exemplar: tuple[int, int] | None = None) -> None:
+    def observe(self, value: float, exemplar: Link | None = None) -> None:
         """Count *value* under the lock."""
         with self._lock:
             super().observe(value, exemplar)

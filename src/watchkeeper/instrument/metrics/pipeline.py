@@ -11,7 +11,7 @@ __all__ = ["register_pipeline_metrics"]
 
 Values = Mapping[tuple[str, ...], float]
 
-_WANTED = frozenset({"sampled"})
+_WANTED = frozenset({"sampled", "tail", "excluded", "quota", "unfinished"})
 """Reasons for leaving spans out that are not a loss."""
 
 
@@ -20,6 +20,7 @@ def register_pipeline_metrics(metrics: MetricSet, stats: Callable[[], RecorderSt
     counters: tuple[tuple[str, Callable[[RecorderStats], float]], ...] = (
         ("otel.sdk.span.started", lambda now: now.spans_started),
         ("otel.sdk.log.created", lambda now: now.logs_created),
+        ("watchkeeper.sampling.names_refused", lambda now: now.names_refused),
     )
     gauges: tuple[tuple[str, Callable[[RecorderStats], float]], ...] = (
         ("otel.sdk.processor.span.queue.size", lambda now: now.span_queue),
@@ -39,7 +40,13 @@ def register_pipeline_metrics(metrics: MetricSet, stats: Callable[[], RecorderSt
     metrics.counter("otel.sdk.exporter.log.exported").collect_from(
         lambda: _exported(stats().logs_exported, stats().logs_dropped)
     )
+    metrics.counter("watchkeeper.telemetry.sampled_out").collect_from(lambda: _left_out(stats()))
+    metrics.counter("watchkeeper.sampling.kept").collect_from(lambda: _kept(stats()))
     metrics.counter("watchkeeper.telemetry.dropped").collect_from(lambda: _dropped(stats()))
+
+
+_HELD = frozenset({"held_full", "trace_size"})
+"""Reasons of losses before the processor's queue."""
 
 
 def _one(
@@ -51,7 +58,7 @@ def _one(
 def _processed(now: RecorderStats) -> Values:
     """Queue overflows are what a processor fails at; the rest is the exporter's."""
     full = now.spans_dropped.get("queue_full", 0)
-    sampled = now.spans_dropped.get("sampled", 0)
+    sampled = sum(now.spans_dropped.get(reason, 0) for reason in (*_WANTED, *_HELD))
     found: dict[tuple[str, ...], float] = {("",): float(now.spans_ended - sampled - full)}
     if full:
         found["queue_full",] = float(full)
@@ -64,6 +71,15 @@ def _exported(exported: int, dropped: Mapping[str, int]) -> Values:
         if dropped.get(reason):
             found[reason,] = float(dropped[reason])
     return found
+
+
+def _left_out(now: RecorderStats) -> Values:
+    drops = now.spans_dropped
+    return {(reason,): float(drops[reason]) for reason in _WANTED if reason in drops}
+
+
+def _kept(now: RecorderStats) -> Values:
+    return {(reason,): float(count) for reason, count in now.traces_kept.items()}
 
 
 def _dropped(now: RecorderStats) -> Values:

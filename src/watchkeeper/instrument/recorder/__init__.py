@@ -12,6 +12,7 @@ from watchkeeper.instrument.recorder.exporters import Exporter, MemoryExporter, 
 from watchkeeper.instrument.recorder.grpc import GrpcExporter
 from watchkeeper.instrument.recorder.http import HttpExporter
 from watchkeeper.instrument.recorder.ids import IdSource, RandomIds
+from watchkeeper.instrument.recorder.protocols import Tail
 from watchkeeper.instrument.recorder.recorder import Recorder
 from watchkeeper.instrument.recorder.records import (
     LogRecord,
@@ -19,15 +20,16 @@ from watchkeeper.instrument.recorder.records import (
     RecorderStats,
     Signal,
 )
-from watchkeeper.instrument.recorder.sampling import ParentRatioSampler, Sampler
+from watchkeeper.instrument.recorder.rules import Rules
+from watchkeeper.instrument.recorder.sampling import HeadSampler, ParentRatioSampler, Sampler
 from watchkeeper.instrument.recorder.span import (
     EndHook,
     RecordedSpan,
     Scope,
     SpanEvent,
     SpanLink,
-    Tail,
 )
+from watchkeeper.instrument.recorder.tail import TailLimits, TailSampler
 
 __all__ = [
     "ConsoleSpans",
@@ -35,6 +37,7 @@ __all__ = [
     "EndHook",
     "Exporter",
     "GrpcExporter",
+    "HeadSampler",
     "HttpExporter",
     "IdSource",
     "LogRecord",
@@ -46,6 +49,7 @@ __all__ = [
     "Recorder",
     "RecorderLimits",
     "RecorderStats",
+    "Rules",
     "Sampler",
     "Scope",
     "Signal",
@@ -53,6 +57,8 @@ __all__ = [
     "SpanEvent",
     "SpanLink",
     "Tail",
+    "TailLimits",
+    "TailSampler",
     "activate",
     "deactivate",
     "silence",

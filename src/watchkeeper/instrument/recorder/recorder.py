@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from opentelemetry.context import Context
-from opentelemetry.trace import SpanKind, TracerProvider, TraceState
+from opentelemetry.trace import Span, SpanKind, TracerProvider, TraceState
 from opentelemetry.util.types import AnyValue, AttributeValue
 
 from watchkeeper.clock import Clock
@@ -31,6 +31,7 @@ from watchkeeper.instrument.recorder.encode import (
 from watchkeeper.instrument.recorder.exporters import Exporter
 from watchkeeper.instrument.recorder.ids import IdSource
 from watchkeeper.instrument.recorder.pipeline import Pipeline, QueueLimits
+from watchkeeper.instrument.recorder.protocols import Tail
 from watchkeeper.instrument.recorder.records import (
     LogRecord,
     RecorderLimits,
@@ -38,7 +39,14 @@ from watchkeeper.instrument.recorder.records import (
     Signal,
 )
 from watchkeeper.instrument.recorder.sampling import ParentRatioSampler, Sampler
-from watchkeeper.instrument.recorder.span import EndHook, Lane, RecordedSpan, Scope, Tail
+from watchkeeper.instrument.recorder.span import (
+    EXCLUDED,
+    SAMPLED,
+    EndHook,
+    Lane,
+    RecordedSpan,
+    Scope,
+)
 from watchkeeper.instrument.recorder.spool import Spool
 from watchkeeper.instrument.recorder.tracer import RecorderTracerProvider
 from watchkeeper.instrument.redaction import MARGIN, Redactor
@@ -49,6 +57,7 @@ T = TypeVar("T")
 
 _OWN_SCOPE = Scope("watchkeeper")
 _RANDOM_TRACE_ID = 0x02
+_DECIDED = SAMPLED | EXCLUDED
 _ALIVE: weakref.WeakSet[Recorder] = weakref.WeakSet()
 
 
@@ -79,7 +88,7 @@ class Recorder:
             not exported; None records for hooks only.
         sampler_ratio: Share of root spans to export, 0.0 to 1.0; ignored if *sampler* is given.
         sampler: Decides at the start of spans; default `ParentRatioSampler`.
-        tail: Decides at the end of spans instead of the sampled flag alone.
+        tail: Decides about the traces that *sampler* left out, when they end.
         limits: Bounds of queues, spans and batches.
         redactor: Masks secrets in spans when they are encoded, and in the resource; log records come
             without any. None leaves everything.
@@ -163,6 +172,7 @@ class Recorder:
         parent = current_span(parent_context)
         lane = self._lane
         state: TraceState | None
+        tail: Tail | None = None
         if type(parent) is RecordedSpan:
             trace_id = parent.trace_id
             parent_id = parent.span_id
@@ -174,24 +184,15 @@ class Recorder:
         else:
             if type(parent) is SilentSpan:
                 lane = self._void
-            context = parent.get_span_context()
-            state = None
-            parent_id = parent_flags = 0
-            remote = False
-            if context.is_valid:
-                trace_id, parent_id, remote, parent_flags, state, _ = context
-                sampled: bool | None = bool(parent_flags & 1)
-                flags = parent_flags & _RANDOM_TRACE_ID
-            else:
-                trace_id = self._ids.trace_id()
-                sampled = None
-                flags = _RANDOM_TRACE_ID if self._ids.is_random else 0
             if attributes is None:
                 attributes = {}
-            if self._sampler.sample(trace_id, sampled, name, kind, attributes):
-                flags |= 1
+            trace_id, parent_id, flags, parent_flags, remote, state = self._origin(
+                parent, name, kind, attributes
+            )
+            if not flags & _DECIDED and (remote or not parent_id):
+                tail = lane.tail
         lane.started += 1
-        return RecordedSpan(
+        span = RecordedSpan(
             lane,
             name,
             kind,
@@ -206,6 +207,28 @@ class Recorder:
             remote,
             state,
         )
+        if tail is not None:
+            lane.begin(span, tail)
+        return span
+
+    def _origin(
+        self, parent: Span, name: str, kind: SpanKind, attributes: dict[str, AttributeValue]
+    ) -> tuple[int, int, int, int, bool, TraceState | None]:
+        """Return trace id, parent id, flags, the parent's flags, whether it is remote, and state.
+
+        For a span whose parent, if there is one, is not a span of ours in this process.
+        """
+        context = parent.get_span_context()
+        if context.is_valid:
+            trace_id, parent_id, remote, parent_flags, state, _ = context
+            sampled = bool(parent_flags & SAMPLED)
+            flags = parent_flags & _RANDOM_TRACE_ID
+            decision = self._sampler.sample(trace_id, sampled, name, kind, attributes)
+            return trace_id, parent_id, flags | decision, parent_flags, remote, state
+        trace_id = self._ids.trace_id()
+        flags = _RANDOM_TRACE_ID if self._ids.is_random else 0
+        flags |= self._sampler.sample(trace_id, None, name, kind, attributes)
+        return trace_id, 0, flags, 0, False, None
 
     def emit_log(self, record: LogRecord) -> None:
         """Queue a log record for export."""
@@ -239,6 +262,7 @@ class Recorder:
         """
         if self._pipeline is None:
             return True
+        self._drain()
         self._lane.wake_at = 0
         delivered = self._pipeline.shutdown(timeout_s)
         atexit.unregister(self._at_exit)
@@ -248,17 +272,22 @@ class Recorder:
         """Return the counts of this process so far."""
         lane, pipeline = self._lane, self._pipeline
         if pipeline is None:
-            sampled = {"sampled": lane.sampled_out} if lane.sampled_out else {}
-            return RecorderStats(lane.started, lane.ended, spans_dropped=sampled)
+            return RecorderStats(
+                lane.started,
+                lane.ended,
+                spans_dropped=self._left_out(),
+                traces_kept=self._kept(),
+                names_refused=0 if self._tail is None else self._tail.names_refused,
+            )
         couriers = pipeline.couriers
-        spans = self._drops(pipeline, "traces")
-        if lane.sampled_out:
-            spans["sampled"] = lane.sampled_out
+        spans = self._drops(pipeline, "traces") | self._left_out()
         return RecorderStats(
             spans_started=lane.started,
             spans_ended=lane.ended,
             spans_exported=sum(courier.exported["traces"] for courier in couriers),
             spans_dropped=spans,
+            traces_kept=self._kept(),
+            names_refused=0 if self._tail is None else self._tail.names_refused,
             logs_created=pipeline.logs_created,
             logs_exported=sum(courier.exported["logs"] for courier in couriers),
             logs_dropped=self._drops(pipeline, "logs"),
@@ -267,6 +296,30 @@ class Recorder:
             spool_bytes=sum(c.spool.size for c in couriers if c.spool is not None),
             backlog_bytes=sum(courier.backlog_bytes for courier in couriers),
         )
+
+    def _left_out(self) -> dict[str, int]:
+        """Return the spans that sampling left out, by reason."""
+        lane = self._lane
+        spans = {} if self._tail is None else dict(self._tail.dropped)
+        if lane.sampled_out:
+            spans["sampled"] = lane.sampled_out
+        if lane.excluded:
+            spans["excluded"] = lane.excluded
+        return spans
+
+    def _kept(self) -> dict[str, int]:
+        return {} if self._tail is None else dict(self._tail.kept)
+
+    def _drain(self) -> None:
+        """Let the tail decide about what it holds: nothing more will come."""
+        lane = self._lane
+        if lane.tail is None:
+            return
+        try:
+            for span in lane.tail.drain():
+                lane.push(span)
+        except Exception as error:  # noqa: BLE001 - the rest must still be delivered
+            record_failure("recorder.tail", error)
 
     @staticmethod
     def _drops(pipeline: Pipeline, signal: Signal) -> dict[str, int]:

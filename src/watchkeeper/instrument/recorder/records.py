@@ -69,7 +69,10 @@ class RecorderLimits:
 class RecorderStats:
     """What became of everything recorded in this process since it started or was forked.
 
-    Reasons of a drop: ``sampled`` (by the sampling ratio), ``queue_full``, ``shutdown`` (ended or
+    Reasons of a drop that is wanted: ``sampled`` (by the ratio), ``tail`` (by the decision at the
+    end), ``excluded`` (by its path), ``quota`` (past the traces per second that the decision at the
+    end may keep), ``unfinished`` (its local root did not end in time). Reasons of a loss:
+    ``held_full`` and ``trace_size`` (past the limits of the decision at the end), ``queue_full``, ``shutdown`` (ended or
     left over after it), ``encode`` (not encodable), ``spool_full``, ``backlog_full``, ``spool_read``
     (a spool file that cannot be read), ``refused`` (the endpoint's answer forbids a retry),
     ``rejected`` (left out by the endpoint with a partial success).
@@ -79,6 +82,10 @@ class RecorderStats:
     spans_ended: int = 0
     spans_exported: int = 0
     spans_dropped: Mapping[str, int] = field(default_factory=dict)
+    traces_kept: Mapping[str, int] = field(default_factory=dict)
+    """Traces that the decision at the end kept, by reason."""
+    names_refused: int = 0
+    """Names that the decision at the end did not remember as seen."""
     logs_created: int = 0
     logs_exported: int = 0
     logs_dropped: Mapping[str, int] = field(default_factory=dict)

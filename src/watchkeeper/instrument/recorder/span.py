@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import traceback
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 from opentelemetry.trace import (
     Span,
@@ -25,12 +25,15 @@ from watchkeeper.instrument.recorder.clean import (
     plain_key,
     safe_text,
 )
+from watchkeeper.instrument.recorder.protocols import SpanQueue, Tail
 from watchkeeper.instrument.recorder.readable import SdkNames
 from watchkeeper.instrument.recorder.records import RecorderLimits
 
-__all__ = ["EndHook", "Lane", "RecordedSpan", "Scope", "SpanEvent", "SpanLink", "SpanQueue", "Tail"]
+__all__ = ["EndHook", "Lane", "RecordedSpan", "Scope", "SpanEvent", "SpanLink"]
 
 SAMPLED = 0x01
+EXCLUDED = 0x100
+"""A flag of ours beside those of the trace context: the trace is left out, whatever happens."""
 
 _FLAGS = tuple(TraceFlags(bits) for bits in range(4))
 _OPEN = -1
@@ -62,30 +65,6 @@ class SpanLink(NamedTuple):
     dropped_attributes: int = 0
 
 
-class SpanQueue(Protocol):
-    """Where ended spans wait: a deque, or a stand-in that keeps nothing."""
-
-    def append(self, item: RecordedSpan, /) -> None:
-        """Take an ended span."""
-        ...
-
-    def __len__(self) -> int:
-        """Return how many wait."""
-        ...
-
-
-class Tail(Protocol):
-    """Decides at the end of spans, when it is known what went wrong and what was slow."""
-
-    def ended(self, span: RecordedSpan) -> Iterable[RecordedSpan]:
-        """Take an ended span, sampled or not; return the spans to export now, maybe none."""
-        ...
-
-    def after_fork(self) -> None:
-        """Forget the spans that are held: they are the parent's; runs in a forked child."""
-        ...
-
-
 EndHook = Callable[["RecordedSpan"], None]
 
 
@@ -102,6 +81,7 @@ class Lane:
         "ended",
         "event_attributes_max",
         "events_max",
+        "excluded",
         "hooks",
         "link_attributes_max",
         "links_max",
@@ -137,6 +117,7 @@ class Lane:
         self.started = 0
         self.ended = 0
         self.sampled_out = 0
+        self.excluded = 0
 
     def push(self, span: RecordedSpan) -> None:
         """Queue an ended span for export."""
@@ -144,6 +125,14 @@ class Lane:
             self.spans.append(span)
         else:
             self.crowded(span)
+
+    def begin(self, span: RecordedSpan, tail: Tail) -> None:
+        """Tell the tail decision of the start of a local root."""
+        try:
+            for kept in tail.started(span):
+                self.push(kept)
+        except Exception as error:  # noqa: BLE001 - the guard's hand-written form
+            record_failure("recorder.tail", error)
 
     def offer(self, span: RecordedSpan, tail: Tail) -> None:
         """Queue what the tail decision lets go."""
@@ -166,7 +155,7 @@ class RecordedSpan(SdkNames, Span):
         kind: Kind of the span.
         trace_id: 128 bits.
         span_id: 64 bits.
-        flags: Trace flags: 1 sampled, 2 random trace id.
+        flags: Trace flags: 1 sampled, 2 random trace id; beside them our own `EXCLUDED`.
         trace_state: W3C trace state, the parent's, or None.
         parent_id: Span id of the parent, 0 for a root span.
         parent_remote: Whether the parent is in another process.
@@ -280,7 +269,7 @@ class RecordedSpan(SdkNames, Span):
             self.trace_id,
             self.parent_id,
             self.parent_remote,
-            TraceFlags(self._parent_flags),
+            TraceFlags(self._parent_flags & 0xFF),
             self.trace_state,
         )
 
@@ -291,7 +280,7 @@ class RecordedSpan(SdkNames, Span):
 
     @property
     def sampled(self) -> bool:
-        """Whether the span is exported; hooks see it either way."""
+        """Whether the span was chosen when it started; hooks see it either way."""
         return self.flags & SAMPLED != 0
 
     def is_recording(self) -> bool:
@@ -430,14 +419,16 @@ class RecordedSpan(SdkNames, Span):
                 hook(self)
             except Exception as error:  # noqa: BLE001 - the guard's hand-written form
                 record_failure(name, error)
-        if lane.tail is not None:
-            lane.offer(self, lane.tail)
-        elif self.flags & SAMPLED:
+        if self.flags & SAMPLED:
             queue = lane.spans
             if len(queue) < lane.wake_at:
                 queue.append(self)
             else:
                 lane.crowded(self)
+        elif self.flags & EXCLUDED:
+            lane.excluded += 1
+        elif lane.tail is not None:
+            lane.offer(self, lane.tail)
         else:
             lane.sampled_out += 1
 

@@ -14,6 +14,7 @@ from watchkeeper.errors import SettingError, WatchkeeperError
 from watchkeeper.instrument.settings.foreign import remarks
 from watchkeeper.instrument.settings.row import Setting
 from watchkeeper.instrument.settings.table import TABLE, Settings
+from watchkeeper.instrument.settings.tracing import apply_sampler
 
 __all__ = ["load", "log_levels_again"]
 
@@ -66,6 +67,7 @@ def load(arguments: Mapping[str, object], environ: Mapping[str, str] | None = No
         else:
             origins[name] = "default"
     _fall_back(values, origins, env)
+    apply_sampler(values, origins, env, ignored)
     ignored += _mistyped(env)
     ignored += remarks(values, origins, env)
     return Settings(
@@ -179,14 +181,6 @@ def _fall_back(values: dict[str, Any], origins: dict[str, str], env: Mapping[str
         values["enabled"], origins["enabled"] = False, "OTEL_SDK_DISABLED"
     if "log_color" not in values and env.get("NO_COLOR"):
         values["log_color"], origins["log_color"] = False, "NO_COLOR"
-    sampler = env.get("OTEL_TRACES_SAMPLER", "").removeprefix("parentbased_")
-    if origins["sample_ratio"] in {"default", "OTEL_TRACES_SAMPLER_ARG"}:
-        fixed = {"always_on": 1.0, "always_off": 0.0}.get(sampler)
-        if fixed is not None:
-            values["sample_ratio"], origins["sample_ratio"] = fixed, "OTEL_TRACES_SAMPLER"
-        elif sampler != "traceidratio":
-            values.pop("sample_ratio", None)
-            origins["sample_ratio"] = "default"
 
 
 def _read_file(env: Mapping[str, str]) -> tuple[str, dict[str, Any]]:
