@@ -151,9 +151,13 @@ class LlmCall(Scope):
         """
         if self._open_host is None:
             return stream
+        self.hold_open()
+        return cast("_Stream", WatchedStream(stream, self))
+
+    def hold_open(self) -> None:
+        """Let the call last beyond its block, until `on_end` says that it ended."""
         self._streaming = True
         self._complete = False
-        return cast("_Stream", WatchedStream(stream, self))
 
     def on_chunk(self, chunk: object) -> None:
         """Take in one chunk of the stream."""
@@ -170,7 +174,8 @@ class LlmCall(Scope):
         if not self._streaming:
             return
         self._streaming = False
-        self._complete = complete
+        # Who stops reading after the reason for the end has the whole answer.
+        self._complete = complete or bool(self._answer.finish_reasons)
         host, span = self._host, self._span
         if host is None or span is None:
             return

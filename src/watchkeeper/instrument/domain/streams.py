@@ -135,6 +135,10 @@ class WatchedStream:
         else:
             self._ended(error)
 
+    def ended(self) -> None:
+        """Learn that the stream was closed from outside."""
+        self._ended(None)
+
     def _ended(self, error: BaseException | None, *, complete: bool = False) -> None:
         try:
             self._watcher.on_end(error, complete=complete)

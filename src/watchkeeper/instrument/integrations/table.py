@@ -50,6 +50,8 @@ TABLE: tuple[Integration, ...] = (
     Integration("requests", "requests.sessions", f"{_OURS}requests"),
     Integration("aiohttp", "aiohttp.client", f"{_OURS}aiohttp"),
     Integration("authlib", "authlib.integrations.base_client", f"{_OURS}authlib"),
+    Integration("openai", "openai", f"{_OURS}openai"),
+    Integration("anthropic", "anthropic", f"{_OURS}anthropic"),
 )
 
 
