@@ -66,6 +66,14 @@ class Options:
     """Whether the sink gets the lines; False where a file alone does."""
 
 
+class _Thread(threading.local):
+    """What is known of the thread that asks."""
+
+    writing = False
+    own: bool | None = None
+    """Whether it is one of watchkeeper's, once that was looked for."""
+
+
 class LogPipeline:
     """Turns log entries into lines and records.
 
@@ -103,7 +111,7 @@ class LogPipeline:
         self._bounds = Bounds(options.value_chars_max, redactor=self._redactor)
         self._second = (0, "")
         self._trace = (0, "")
-        self._busy = threading.local()
+        self._thread = _Thread()
         self._gate = gate
         self._file = file
         self._last = b""
@@ -136,11 +144,11 @@ class LogPipeline:
             event_name: Name of the event if the vocabulary declares it.
             template: The event before values were filled in, by which floods are recognised.
         """
-        busy = self._busy
-        if getattr(busy, "writing", False):
+        thread = self._thread
+        if thread.writing:
             self._failed()
             return
-        busy.writing = True
+        thread.writing = True
         try:
             self._write(
                 level,
@@ -155,7 +163,7 @@ class LogPipeline:
         except Exception:  # noqa: BLE001 - logging must never raise into the application
             self._failed()
         finally:
-            busy.writing = False
+            thread.writing = False
 
     def _write(  # noqa: C901 - the path of every line; each call would cost
         self,
@@ -212,7 +220,7 @@ class LogPipeline:
                 entry["suppressed"] = attributes["log.suppressed.lines"] = held
                 line = self._line(entry, trace)
         self._put(line, entry, time_ns)
-        if self._emit is not None and (event_name or not _own_thread()):
+        if self._emit is not None and (event_name or not self._is_own()):
             number, severity = level.severity, level.text
             self._emit(
                 LogRecord(
@@ -220,6 +228,13 @@ class LogPipeline:
                     event_name, logger,
                 )
             )  # fmt: skip
+
+    def _is_own(self) -> bool:
+        own = self._thread.own
+        if own is None:
+            own = threading.current_thread().name.startswith(_OWN_THREADS)
+            self._thread.own = own
+        return own
 
     def _put(self, line: bytes, entry: dict[str, object], time_ns: int) -> None:
         if self._options.stdout:
@@ -348,10 +363,6 @@ def _add_context(entry: dict[str, object], attributes: dict[str, Any], texts: li
     if tenant:
         entry["tenant_id"] = attributes["tenant.id"] = tenant
         texts.append(tenant)
-
-
-def _own_thread() -> bool:
-    return threading.current_thread().name.startswith(_OWN_THREADS)
 
 
 def _dump(entry: Mapping[str, object], bounds: Bounds) -> bytes:
