@@ -4,6 +4,7 @@ import shutil
 import subprocess
 import threading
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from tests.instrument.rig import Rig
 
 from watchkeeper.instrument import context
 from watchkeeper.instrument.integrations import huey as integration
+from watchkeeper.testing import wait_until
 
 
 @pytest.fixture
@@ -122,6 +124,31 @@ def test_a_failed_task_is_an_error(instrumented: Rig, queue: Any) -> None:
     assert ["exception"] == [event.name for event in run.events]
     with pytest.raises(Exception, match="KeyError"):
         result.get()
+
+
+def test_the_last_retry_that_fails_is_a_dead_letter(instrumented: Rig, queue: Any) -> None:
+    """A task whose retries are used up is dead, one that expired before it ran as well."""
+
+    @task(queue, retries=1)
+    def hopeless() -> None:
+        raise ConnectionError("down")
+
+    @task(queue, expires=datetime(2020, 1, 1, tzinfo=UTC).replace(tzinfo=None))
+    def late() -> None:
+        return
+
+    hopeless()
+    run_one(queue)
+    run_one(queue)
+    late()
+    run_one(queue)
+    runs = [span for span in instrumented.spans if span.name == "job hopeless"]
+    assert ["retry", "dead"] == [span.attributes["job.outcome"] for span in runs]
+    assert {
+        'job_dead_letters_total{job_name="hopeless",job_queue="mails",'
+        'reason="retries_exhausted"}': 1,
+        'job_dead_letters_total{job_name="late",job_queue="mails",reason="expired"}': 1,
+    } == instrumented.samples("job_dead_letters")
 
 
 def test_a_task_that_gives_up_is_an_error(instrumented: Rig, queue: Any) -> None:
@@ -280,7 +307,9 @@ def test_tasks_travel_through_redis(instrumented: Rig, redis_socket: str) -> Non
         return
 
     work()
-    assert 1 == instrumented.value('job_queue_depth{job_queue="remote"}')
+    # Asked in the background: a scrape never waits for Redis.
+    depth = 'job_queue_depth{job_queue="remote"}'
+    assert wait_until(lambda: instrumented.value(depth) is not None, 10)
     instrumented.clock.advance(1.5)
     run_one(queue)
     run = instrumented.named("job work")

@@ -15,9 +15,10 @@ from watchkeeper.instrument.host import Host
 from watchkeeper.instrument.integrations import propagation
 from watchkeeper.instrument.recorder.span import RecordedSpan
 
-__all__ = ["opened", "pack", "produce"]
+__all__ = ["ENQUEUED_AT", "opened", "pack", "produce"]
 
-_AT = "watchkeeper-enqueued-at"
+ENQUEUED_AT = "watchkeeper-enqueued-at"
+"""Seconds since the epoch."""
 _REQUEST = "watchkeeper-request-id"
 _USER = "watchkeeper-user-id"
 _TENANT = "watchkeeper-tenant-id"
@@ -35,7 +36,7 @@ def produce(host: Host, name: str, *, queue: str | None, id: str | None) -> Reco
 
 def pack(host: Host, span: RecordedSpan) -> dict[str, str]:
     """Return what makes *span* the parent of the job's attempts; every value is text."""
-    carried: dict[str, str] = {_AT: f"{host.clock.now_ns() / 1e9:.6f}"}
+    carried: dict[str, str] = {ENQUEUED_AT: f"{host.clock.now_ns() / 1e9:.6f}"}
     propagation.inject(span, carried.__setitem__)
     for_whom = {
         _REQUEST: context.request_id(),
@@ -75,7 +76,7 @@ def opened(
         queue=queue,
         id=id,
         attempt=attempt,
-        enqueued_at=_since(carried.get(_AT), due),
+        enqueued_at=_since(carried.get(ENQUEUED_AT), due),
         parent=parent,
         request_id=carried.get(_REQUEST) or None,
         user_id=carried.get(_USER) or None,

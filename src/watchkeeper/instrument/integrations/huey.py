@@ -16,11 +16,13 @@ import orjson
 from opentelemetry.trace import SpanKind
 
 from watchkeeper.instrument import context
-from watchkeeper.instrument.domain.work import Job, queue_depth
+from watchkeeper.instrument.domain.work import Job, dead_letter, queue_depth
 from watchkeeper.instrument.guard import guard, record_failure
 from watchkeeper.instrument.host import Host
 from watchkeeper.instrument.integrations import propagation
+from watchkeeper.instrument.integrations.depths import watch_depth
 from watchkeeper.instrument.integrations.patch import all_of, replace
+from watchkeeper.instrument.integrations.redis import quiet
 from watchkeeper.instrument.recorder.current import activate, deactivate
 
 __all__ = ["instrument"]
@@ -93,6 +95,7 @@ class _Tasks:
                 "attempt": 1,
                 "request": context.request_id(),
                 "tenant": context.tenant_id(),
+                "user": context.user_id(),
             }
             propagation.inject(span, carrier.__setitem__)
             setattr(task, _CARRIER, carrier)
@@ -172,12 +175,22 @@ class _Tasks:
                 alive = reference()
                 return 0.0 if alive is None else float(alive.pending_count())
 
-            queue_depth(huey.name, depth)
+            pool = getattr(getattr(huey.storage, "conn", None), "connection_pool", None)
+            if pool is None:
+                queue_depth(huey.name, depth)
+                return
+            # Redis answers over a network; and what huey says to it is said by our own spans.
+            quiet(pool)
+            watch_depth(self._host, huey.name, depth, _HOOK)
 
     @_GUARD
     def _signalled(self, signal: str, task: Any, *args: Any) -> None:
         if signal == "executing":
             self._open(task)
+            return
+        if signal == "expired":
+            queue = task.__dict__.get(_QUEUE, "default")
+            dead_letter(self._host, task.name, queue=queue, reason="expired", id=str(task.id))
             return
         job: Job | None = task.__dict__.get(_JOB)
         if job is None:
@@ -189,6 +202,8 @@ class _Tasks:
                 carrier["attempt"] += 1
         elif signal == "error" and args:
             task.__dict__[_FAILURE] = args[0]
+            if _attempt(task) > 1 and not task.retries:
+                job.dead_letter("retries_exhausted")
         elif signal in _FAILURES:
             task.__dict__[_FAILURE] = JobNotRunError(signal)
 
@@ -204,6 +219,7 @@ class _Tasks:
             parent=propagation.extract(carrier.get),
             tenant_id=carrier.get("tenant") or None,
             request_id=carrier.get("request") or None,
+            user_id=carrier.get("user") or None,
         )
         job.__enter__()
         task.__dict__[_JOB] = job
@@ -218,6 +234,12 @@ class _Tasks:
 
 class JobNotRunError(Exception):
     """Why huey did not run a task to its end: canceled, locked, timeout, rate-limited."""
+
+
+def _attempt(task: Any) -> int:
+    """Return the number of a task's attempt; 1 if nothing travelled with it."""
+    carrier = getattr(task, _CARRIER, None) or {}
+    return int(carrier.get("attempt", 1))
 
 
 def _trailer(data: bytes) -> dict[str, Any] | None:

@@ -42,6 +42,7 @@ TABLE: tuple[Integration, ...] = (
     Integration("psycopg", "psycopg", f"{_OURS}psycopg"),
     Integration("redis", "redis", f"{_OURS}redis"),
     Integration("celery", "celery.app.base", f"{_OURS}celery"),
+    Integration("arq", "arq.worker", f"{_OURS}arq"),
     Integration("taskiq", "taskiq.receiver.receiver", f"{_OURS}taskiq"),
     Integration("apscheduler", "apscheduler.executors.base", f"{_OURS}apscheduler"),
     Integration("huey", "huey.api", f"{_OURS}huey"),
