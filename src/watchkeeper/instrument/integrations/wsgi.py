@@ -1,8 +1,8 @@
 """HTTP servers: one pass around each request of a WSGI application (PEP 3333).
 
 As `asgi`, with what WSGI has instead of messages: ``start_response`` with its ``exc_info`` and
-``write``, and an iterable whose ``close`` ends the request. An answer below 500 is counted before its
-last part is handed to the server where that part is known (a list, or a ``Content-Length`` that is
+``write``, and an iterable whose ``close`` ends the request. An answer is counted before its last
+part is handed to the server where that part is known (a list, or a ``Content-Length`` that is
 reached), else at the end of the iteration, which is before the server marks the end of the answer.
 """
 
@@ -267,9 +267,9 @@ class Request(Exchange):
             self.finish()
 
     def _complete(self) -> None:
+        # Also an answer of 5xx: unlike in ASGI, the application has returned by now.
         self.complete = True
-        if (self.status or 0) < 500:
-            self.finish()
+        self.finish()
 
     def _head(self, status: str, headers: list[tuple[str, str]]) -> list[tuple[str, str]]:
         self.status = int(status[:3])
