@@ -33,6 +33,7 @@ class Integration(NamedTuple):
 _OURS = "watchkeeper.instrument.integrations."
 
 TABLE: tuple[Integration, ...] = (
+    Integration("threading", "threading", f"{_OURS}threading"),
     Integration("starlette", "starlette.applications", f"{_OURS}starlette"),
     Integration("fastapi", "fastapi.applications", f"{_OURS}fastapi"),
     Integration("flask", "flask.app", f"{_OURS}flask"),
