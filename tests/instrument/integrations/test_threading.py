@@ -8,6 +8,7 @@ import threading
 import weakref
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import anyio.to_thread
 import pytest
@@ -97,7 +98,8 @@ def test_an_executor_works_in_the_context_of_each_submission() -> None:
             assert [("request", "r-2", "u-1", "t-1")] * 2 == list(executor.map(seen, "ab"))
         # What an executor's thread does by itself is nobody's.
         bare: list[tuple[object, ...]] = []
-        executor._work_queue.put(_Bare(bare))  # type: ignore[attr-defined]
+        queue: Any = executor._work_queue
+        queue.put(_Bare(bare))
         executor.submit(seen).result()
     assert [OUTSIDE] == bare
 
