@@ -56,7 +56,6 @@ class Arguments(ExportArguments, total=False):
     sample_decisions_max: int
     sample_seen_max: int
     propagators: Sequence[str]
-    baggage_keys: Sequence[str]
     log_level: str | int
     log_format: str
     log_stream: TextIO

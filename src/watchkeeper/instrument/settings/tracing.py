@@ -132,12 +132,6 @@ class TraceSettings(DomainSettings):
         "WATCHKEEPER_PROPAGATORS",
         "OTEL_PROPAGATORS",
     )
-    baggage_keys: tuple[str, ...] = row(
-        (),
-        "Keys of the baggage that spans and log lines show, separated by commas.",
-        _keys,
-        "WATCHKEEPER_BAGGAGE_KEYS",
-    )
     sample_kept_per_s_max: int = limit_row("sample_kept_per_s_max")
     sample_held_spans_max: int = limit_row("sample_held_spans_max")
     sample_held_traces_max: int = limit_row("sample_held_traces_max")
