@@ -26,6 +26,7 @@ from watchkeeper.instrument.domain import (
     queue_depth,
     schedule,
     tool_call,
+    user_active,
 )
 from watchkeeper.instrument.door import instrument
 from watchkeeper.instrument.integrations import AsgiMiddleware, WsgiMiddleware
@@ -50,4 +51,5 @@ __all__ = [
     "shutdown",
     "tool_call",
     "uninstrument",
+    "user_active",
 ]

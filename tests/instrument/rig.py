@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from watchkeeper.instrument import host as hosts
@@ -15,6 +16,7 @@ from watchkeeper.instrument.pages import Pages
 from watchkeeper.instrument.prices import price
 from watchkeeper.instrument.recorder import RandomIds, RecordedSpan, Recorder
 from watchkeeper.instrument.settings import Settings, load
+from watchkeeper.instrument.users import ActiveUsers
 
 START_NS = 1_800_000_000_000_000_000
 
@@ -48,6 +50,16 @@ class Rig:
         self.recorder = Recorder(
             {}, clock=self.clock, ids=RandomIds(), exporter=None, sampler_ratio=ratio
         )
+        self.users = ActiveUsers(
+            Path(self.settings.users_dir) if self.settings.users_dir else None,
+            self.settings.service,
+            clock=self.clock,
+            users_max=self.settings.active_users_max,
+            dropped=self.metrics.counter("watchkeeper.telemetry.dropped")
+            .child(("users", "active_users"))
+            .inc,
+        )
+        self.metrics.gauge("users.active").collect_from(self.users.counts)
         self.spans: list[RecordedSpan] = []
         self.events: list[tuple[str, str, dict[str, object]]] = []
         self.monitored = 0

@@ -6,7 +6,7 @@ leaks into another request. Log lines carry them; so do the spans that ask.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 
@@ -19,6 +19,7 @@ __all__ = [
     "set_user_id",
     "tenant_id",
     "user_id",
+    "watch_users",
 ]
 
 _REQUEST: ContextVar[str] = ContextVar("watchkeeper_request_id", default="")
@@ -34,6 +35,21 @@ tenant_id = _TENANT.get
 """Return the id of the customer that the work is done for, or ""."""
 fields = _FIELDS.get
 """Return the further fields bound to this context, or None; never change the dict."""
+
+
+class _Watcher:
+    """Who is told of the users that work is done for."""
+
+    def __init__(self) -> None:
+        self.callback: Callable[[str], None] | None = None
+
+
+_WATCHER = _Watcher()
+
+
+def watch_users(callback: Callable[[str], None] | None) -> None:
+    """Call *callback*, which must not raise, with each user id given to `bind`; None stops it."""
+    _WATCHER.callback = callback
 
 
 def set_request_id(value: str) -> None:
@@ -67,6 +83,10 @@ def bind(
         tenant_id: Id of the customer, likewise.
         more: Further fields for every log line in the block.
     """
+    if user_id:
+        seen = _WATCHER.callback
+        if seen is not None:
+            seen(user_id)
     given = ((_REQUEST, request_id), (_USER, user_id), (_TENANT, tenant_id))
     tokens = [(var, var.set(value)) for var, value in given if value is not None]
     token = _FIELDS.set({**(_FIELDS.get() or {}), **more}) if more else None

@@ -18,6 +18,7 @@ from watchkeeper.instrument.metrics import MetricSet
 from watchkeeper.instrument.pages import Pages
 from watchkeeper.instrument.recorder.span import RecordedSpan, Scope
 from watchkeeper.instrument.settings import Settings
+from watchkeeper.instrument.users import ActiveUsers
 
 __all__ = ["Host", "Starter", "attach", "current", "detach"]
 
@@ -59,6 +60,11 @@ class Host(Protocol):
     @property
     def pages(self) -> Pages:
         """Pages that are answered inside applications, by path."""
+        ...
+
+    @property
+    def users(self) -> ActiveUsers:
+        """Who counts the users of a day."""
         ...
 
     @property

@@ -48,6 +48,7 @@ from watchkeeper.instrument.sampling import samplers
 from watchkeeper.instrument.servers import watch_uvicorn
 from watchkeeper.instrument.settings import Settings
 from watchkeeper.instrument.slow import SlowQueries
+from watchkeeper.instrument.users import ActiveUsers
 
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
@@ -85,6 +86,16 @@ class Runtime:
         self.derived = Derived(
             metrics, partial(price, own=settings.llm_prices), genai_latest=settings.genai_latest
         )
+        self.users = ActiveUsers(
+            _users_dir(settings),
+            settings.service,
+            clock=clock,
+            users_max=settings.active_users_max,
+            dropped=metrics.counter("watchkeeper.telemetry.dropped")
+            .child(("users", "active_users"))
+            .inc,
+        )
+        metrics.gauge("users.active").collect_from(self.users.counts)
         self.stdlib = logs.stdlib
         self.api_logs = ApiLoggerProvider()
         self.loops = LoopMonitor()
@@ -291,6 +302,12 @@ def _recorder(
         spool_dir=spool_dir(settings),
         interval_s=settings.export_interval_s,
     )
+
+
+def _users_dir(settings: Settings) -> Path | None:
+    if settings.users_dir:
+        return Path(settings.users_dir)
+    return Path(settings.home, "users") if settings.home else None
 
 
 def spool_dir(settings: Settings) -> Path:

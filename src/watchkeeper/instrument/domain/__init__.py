@@ -5,6 +5,7 @@ from watchkeeper.instrument.domain.auth import auth_event
 from watchkeeper.instrument.domain.ingestion import Pipeline, Stage, pipeline
 from watchkeeper.instrument.domain.llm import LlmCall, llm_call
 from watchkeeper.instrument.domain.schedules import Schedule, schedule
+from watchkeeper.instrument.domain.users import user_active
 from watchkeeper.instrument.domain.work import Job, job, queue_depth
 
 __all__ = [
@@ -23,4 +24,5 @@ __all__ = [
     "queue_depth",
     "schedule",
     "tool_call",
+    "user_active",
 ]
