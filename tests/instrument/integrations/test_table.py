@@ -19,7 +19,8 @@ import sys
 sys.path[:0] = {path!r}
 from tests.instrument.rig import Rig
 from watchkeeper.instrument.integrations import install, installed
-heavy = {{"starlette", "fastapi", "sqlalchemy", "huey", "httpx", "httpx2", "openai", "anthropic"}}
+heavy = {{"starlette", "fastapi", "sqlalchemy", "huey", "httpx", "httpx2", "openai", "anthropic", "asyncpg",
+    "psycopg", "redis", "celery", "arq", "taskiq", "apscheduler"}}
 assert not heavy & set(sys.modules), heavy & set(sys.modules)
 rig = Rig()
 install(rig)
