@@ -20,6 +20,8 @@ from watchkeeper.instrument.context import bind
 from watchkeeper.instrument.domain import (
     agent_run,
     auth_event,
+    health,
+    health_check,
     job,
     llm_call,
     pipeline,
@@ -42,6 +44,8 @@ __all__ = [
     "current",
     "flush",
     "get_logger",
+    "health",
+    "health_check",
     "instrument",
     "job",
     "llm_call",

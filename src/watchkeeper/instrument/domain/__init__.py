@@ -2,6 +2,7 @@
 
 from watchkeeper.instrument.domain.agents import AgentRun, ToolCall, agent_run, tool_call
 from watchkeeper.instrument.domain.auth import auth_event
+from watchkeeper.instrument.domain.health import health, health_check
 from watchkeeper.instrument.domain.ingestion import Pipeline, Stage, pipeline
 from watchkeeper.instrument.domain.llm import LlmCall, llm_call
 from watchkeeper.instrument.domain.schedules import Schedule, schedule
@@ -18,6 +19,8 @@ __all__ = [
     "ToolCall",
     "agent_run",
     "auth_event",
+    "health",
+    "health_check",
     "job",
     "llm_call",
     "pipeline",
