@@ -10,8 +10,10 @@ import json
 import logging
 import os
 import sys
+import tempfile
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import orjson
@@ -21,8 +23,9 @@ from opentelemetry import trace
 from watchkeeper.clock import SystemClock
 from watchkeeper.instrument import context
 from watchkeeper.instrument.logs import LEVELS, StdlibLogging, get_logger, route
+from watchkeeper.instrument.logs.file import LogFile
 from watchkeeper.instrument.recorder import LogRecord, MemoryExporter
-from watchkeeper.instrument.runtime import build
+from watchkeeper.instrument.runtime import Runtime, build
 from watchkeeper.instrument.settings import load
 
 ROUNDS, LINES = 5, 20_000
@@ -83,6 +86,18 @@ def peers(devnull: Any) -> dict[str, float]:
     return figures
 
 
+def to_file(runtime: Runtime, write: Callable[[int], None]) -> float:
+    """Measure our line with its record, written to a log file that is set aside now and then too."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "bench.log")
+        file = LogFile(path, bytes_max=10_000_000, period_s=0, lost=lambda: None)
+        runtime.logs._file = file.write  # noqa: SLF001 - the rest of the pipeline stays the same
+        figure = best_us(write)
+        runtime.logs._file = None  # noqa: SLF001 - as above
+        file.close()
+    return figure
+
+
 def ours(devnull: Any) -> dict[str, float]:
     """Measure our line, alone, with its record, and through ``logging``."""
     # A bench is a flood; its lines are to be written, at the cost of being counted.
@@ -113,6 +128,10 @@ def ours(devnull: Any) -> dict[str, float]:
                 kept.clear()
 
         figures = {"watchkeeper_us": best_us(write)}
+        gate, runtime.logs._gate = runtime.logs._gate, None  # noqa: SLF001 - as above
+        figures["watchkeeper_without_limits_us"] = best_us(write)
+        runtime.logs._gate = gate  # noqa: SLF001 - as above
+        figures["watchkeeper_to_file_us"] = to_file(runtime, write)
         runtime.logs._emit = None  # noqa: SLF001 - as above
         figures["watchkeeper_without_record_us"] = best_us(write)
         figures["watchkeeper_below_level_us"] = best_us(lambda n: log.debug("no", order_id=n))
@@ -136,6 +155,9 @@ def main() -> None:
     """Print the figures."""
     with open(os.devnull, "w", encoding="utf-8") as devnull:  # noqa: PTH123 - a device
         figures = {**ours(devnull), **peers(devnull)}
+    figures["ratio_to_structlog"] = round(
+        figures["watchkeeper_us"] / figures["structlog_orjson_us"], 2
+    )
     figures["target_us"] = 10.0
     for name, value in figures.items():
         print(f"{name:32} {value:8.2f}")
