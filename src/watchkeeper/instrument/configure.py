@@ -56,6 +56,8 @@ class Arguments(ExportArguments, total=False):
     sample_decisions_max: int
     sample_seen_max: int
     propagators: Sequence[str]
+    baggage_keys: Sequence[str]
+    baggage_value_chars_max: int
     log_level: str | int
     log_format: str
     log_stream: TextIO

@@ -14,6 +14,7 @@ __all__ = [
     "bind",
     "fields",
     "request_id",
+    "set_fields",
     "set_request_id",
     "set_tenant_id",
     "set_user_id",
@@ -65,6 +66,11 @@ def set_user_id(value: str) -> None:
 def set_tenant_id(value: str) -> None:
     """Set the tenant id from here to the end of the current context; "" unsets it."""
     _TENANT.set(value)
+
+
+def set_fields(values: dict[str, object] | None) -> None:
+    """Set the further fields from here to the end of the current context; None unsets them."""
+    _FIELDS.set(values)
 
 
 @contextmanager

@@ -9,8 +9,9 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 from opentelemetry import context
 from opentelemetry.trace import SpanKind
-from tests.instrument.rig import Rig
+from tests.instrument.rig import Rig, attached
 
+from watchkeeper.instrument import context as ours
 from watchkeeper.instrument.integrations import install, uninstall
 
 SEEN: list[dict[str, str]] = []
@@ -140,3 +141,22 @@ async def test_who_asks_for_silence_gets_it(instrumented: Rig, shop: TestServer)
         context.detach(token)
     assert [] == instrumented.spans
     assert "traceparent" not in SEEN[0]
+
+
+async def test_the_request_id_travels_where_it_is_asked_for(shop: TestServer) -> None:
+    """`send_request_id` sends the current id unless the call or its session has one."""
+    url = shop.make_url("/")
+    with attached(send_request_id=True) as rig:
+        install(rig, ["aiohttp"])
+        try:
+            with ours.bind(request_id="r-9"):
+                async with aiohttp.ClientSession() as session:
+                    await session.get(url)
+                    await session.get(url, headers={"X-REQUEST-ID": "mine"})
+                async with aiohttp.ClientSession(headers={"X-Request-Id": "theirs"}) as session:
+                    await session.get(url)
+            async with aiohttp.ClientSession() as session:
+                await session.get(url)
+        finally:
+            uninstall()
+    assert ["r-9", "mine", "theirs", None] == [seen.get("x-request-id") for seen in SEEN]

@@ -11,8 +11,9 @@ import openai
 import pytest
 from opentelemetry import trace
 from opentelemetry.trace import SpanKind, StatusCode
-from tests.instrument.rig import Rig
+from tests.instrument.rig import Rig, attached
 
+from watchkeeper.instrument import context as ours
 from watchkeeper.instrument.domain import agent_run, llm_call
 from watchkeeper.instrument.integrations import install, uninstall
 
@@ -197,3 +198,23 @@ async def test_a_real_openai_stream(instrumented: Rig) -> None:
     posted = instrumented.named("POST")
     assert span.span_id == posted.parent_id
     assert (1, 9) == input_tokens(instrumented)
+
+
+def test_the_request_id_travels_where_it_is_asked_for() -> None:
+    """`send_request_id` sends the current id unless the caller set one; by default it stays here."""
+    seen: list[str | None] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        seen.append(request.headers.get("x-request-id"))
+        return httpx.Response(200)
+
+    for settings in ({}, {"send_request_id": True}):
+        with attached(**settings) as rig, ours.bind(request_id="r-9"):
+            install(rig, ["httpx"])
+            try:
+                with httpx.Client(transport=httpx.MockTransport(answer)) as client:
+                    client.get("http://x/")
+                    client.get("http://x/", headers={"X-REQUEST-ID": "mine"})
+            finally:
+                uninstall()
+    assert [None, "mine", "r-9", "mine"] == seen

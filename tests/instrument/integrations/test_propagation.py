@@ -2,16 +2,19 @@
 
 from collections.abc import Iterator
 from typing import Any
+from wsgiref.util import setup_testing_defaults
 
 import pytest
 from opentelemetry import baggage, trace
 from opentelemetry.baggage.propagation import W3CBaggagePropagator
 from opentelemetry.context import Context, attach, detach
 from tests.instrument.integrations.http import ask
-from tests.instrument.rig import Rig
+from tests.instrument.rig import Rig, attached
 
 from watchkeeper.errors import SettingError
-from watchkeeper.instrument.integrations import AsgiMiddleware, propagation
+from watchkeeper.instrument import context as ours
+from watchkeeper.instrument.guard import reraising
+from watchkeeper.instrument.integrations import AsgiMiddleware, WsgiMiddleware, propagation
 from watchkeeper.instrument.integrations.asgi import Receive, Scope, Send
 from watchkeeper.instrument.settings import load
 from watchkeeper.vocabulary.limits import limit
@@ -236,3 +239,64 @@ async def test_an_application_is_asked_for_by_b3(rig: Rig) -> None:
         headers=(("x-b3-traceid", TRACE), ("x-b3-spanid", PARENT), ("x-b3-sampled", "0")),
     )
     assert (int(PARENT, 16), False) == (rig.spans[0].parent_id, rig.spans[0].sampled)
+
+
+async def test_named_baggage_reaches_span_and_lines() -> None:
+    """`baggage_keys` puts those entries on the server span and the lines inside it, cut to a bound."""
+    most = limit("baggage_value_chars_max")
+    headers = (("baggage", f"tenant.tier=gold,secret=s,long={'x' * (most + 1)},url.path=/forged"),)
+    with attached(baggage_keys="tenant.tier,long,absent,url.path") as made:
+        bound: list[dict[str, object] | None] = []
+
+        async def app(scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG001 - ASGI
+            bound.append(ours.fields())
+            await send({"type": "http.response.start", "status": 200, "headers": []})
+            await send({"type": "http.response.body", "body": b""})
+
+        with ours.bind(outer=1):
+            await ask(AsgiMiddleware(app), headers=headers)
+            await ask(AsgiMiddleware(app))
+            after = ours.fields()
+        reasons = refused(made)
+
+    told, silent = made.spans
+    assert ("gold", "/") == (told.attributes["tenant.tier"], told.attributes["url.path"])
+    assert most == len(str(told.attributes["long"]))
+    assert {"baggage_value": 1.0} == reasons
+    assert {"absent", "secret"}.isdisjoint(told.attributes)
+    assert "tenant.tier" not in silent.attributes
+    assert [True, False] == [(fields or {}).get("tenant.tier") == "gold" for fields in bound]
+    assert [{"outer": 1}] * 2 == [after, bound[1]]
+    assert ["gold", None] == [fields.get("tenant.tier") for _, _, fields in made.events]
+
+
+def test_named_baggage_reaches_a_body_of_wsgi() -> None:
+    """A generator of a WSGI application sees the fields too, and the thread keeps nothing."""
+    seen: list[object] = []
+
+    def app(environ: Any, start_response: Any) -> Iterator[bytes]:  # noqa: ARG001 - WSGI
+        start_response("200 OK", [])
+        for _ in range(2):
+            seen.append((ours.fields() or {}).get("tier"))
+            yield b"x"
+
+    with attached(baggage_keys=["tier"]) as made, reraising():
+        environ: dict[str, Any] = {"HTTP_BAGGAGE": "tier=gold"}
+        setup_testing_defaults(environ)
+        parts: Any = WsgiMiddleware(app)(environ, lambda *_: lambda _: None)
+        body = b"".join(parts)
+        parts.close()
+    assert (b"xx", ["gold"] * 2, None) == (body, seen, ours.fields())
+    assert "gold" == made.spans[0].attributes["tier"]
+
+
+async def test_nothing_of_baggage_is_kept_unless_named(rig: Rig) -> None:
+    """With the default an entry only travels on."""
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG001 - ASGI
+        assert ours.fields() is None
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b""})
+
+    await ask(AsgiMiddleware(app), headers=(("baggage", "tier=gold"),))
+    assert "tier" not in rig.spans[0].attributes

@@ -35,6 +35,9 @@ def instrument(host: Host) -> Callable[[], None]:
         try:
             # Headers of the session win over ours, as those of the call do.
             headers: Any = CIMultiDict(kwargs.get("headers") or ())
+            own = self.headers.get("x-request-id")
+            if own is not None:
+                headers.setdefault("x-request-id", own)
             span = _begin(host, self, method, str_or_url, headers, kwargs.get("params"))
             if span is not None:
                 kwargs["headers"] = headers

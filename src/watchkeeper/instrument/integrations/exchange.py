@@ -19,6 +19,7 @@ from watchkeeper.instrument import context, redaction
 from watchkeeper.instrument.errors import error_type
 from watchkeeper.instrument.guard import record_failure
 from watchkeeper.instrument.host import Host
+from watchkeeper.instrument.integrations import propagation
 from watchkeeper.instrument.integrations.scrape import Scraper
 from watchkeeper.instrument.metrics import Gauge
 from watchkeeper.instrument.recorder.current import activate, deactivate
@@ -56,6 +57,7 @@ class Front:
         self.metrics_path = host.settings.metrics_path
         self.pages = host.pages
         self.scraper = Scraper(host)
+        self.baggage_keys = host.settings.baggage_keys
         self.quiet = frozenset(host.settings.access_log_exclude)
         self._active = host.metrics.gauge("http.server.active_requests")
         self._children: dict[tuple[str, str], Gauge] = {}
@@ -98,9 +100,11 @@ class Exchange:
 
     __slots__ = (
         "_active",
+        "_carried",
         "_error",
         "_front",
         "_outside",
+        "_outside_fields",
         "_outside_id",
         "at_end",
         "complete",
@@ -132,6 +136,8 @@ class Exchange:
         self._active = active
         self._outside: Token[Context] | None = None
         self._outside_id = ""
+        self._outside_fields: dict[str, object] | None = None
+        self._carried: dict[str, str] | None = None
         active.inc()
 
     def enter(self, parent: Context | None = None) -> None:
@@ -139,6 +145,8 @@ class Exchange:
         self._outside_id = context.request_id()
         context.set_request_id(self.request_id)
         self._outside = activate(self.span, parent)
+        if parent is not None and self._front.baggage_keys:
+            self._carry(parent)
 
     def leave(self) -> None:
         """Make current what was so before."""
@@ -147,6 +155,8 @@ class Exchange:
             self._outside = None
             deactivate(outside)
             context.set_request_id(self._outside_id)
+            if self._carried:
+                context.set_fields(self._outside_fields)
 
     def failed(self, error: BaseException) -> None:
         """Learn what the application raised, or what its framework made an answer of."""
@@ -171,6 +181,21 @@ class Exchange:
             self.span.end(self.end_ns)
         except Exception as error:  # noqa: BLE001 - never into the application
             record_failure(HOOK, error)
+
+    def _carry(self, parent: Context) -> None:
+        """Put the wanted baggage of *parent* on the span and into the fields of log lines."""
+        carried = self._carried
+        if carried is None:
+            front = self._front
+            carried = self._carried = propagation.wanted(
+                parent, front.baggage_keys, front.host.settings.baggage_value_chars_max
+            )
+            for name, value in carried.items():
+                if name not in self.span.attributes:
+                    self.span.set_attribute(name, value)
+        if carried:
+            outside = self._outside_fields = context.fields()
+            context.set_fields({**(outside or {}), **carried})
 
     def _describe(self) -> None:
         span, status, error = self.span, self.status, self._error
@@ -219,6 +244,8 @@ class Exchange:
             "client.address": get("client.address"),
             "error.type": get("error.type"),
         }
+        if self._carried:
+            fields.update(self._carried)
         # The last part may be sent from elsewhere: from a task, under a span of the application.
         token = activate(span)
         before = context.request_id()

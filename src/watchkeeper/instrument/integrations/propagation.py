@@ -28,11 +28,13 @@ from opentelemetry.trace import (
 )
 
 from watchkeeper.instrument import host as hosts
+from watchkeeper.instrument import redaction
 from watchkeeper.instrument.guard import record_failure
 from watchkeeper.instrument.integrations import baggage
 from watchkeeper.instrument.recorder.span import RecordedSpan
+from watchkeeper.vocabulary.limits import LIMITS
 
-__all__ = ["W3C", "extract", "extract_w3c", "foreign", "inject", "traceparent", "use"]
+__all__ = ["W3C", "extract", "extract_w3c", "foreign", "inject", "traceparent", "use", "wanted"]
 
 W3C = ("tracecontext", "baggage")
 """The propagators in use unless the settings say otherwise."""
@@ -142,6 +144,28 @@ def inject(span: RecordedSpan, put: Put, context: Context | None = None) -> None
 def traceparent(span: RecordedSpan) -> str:
     """Return the ``traceparent`` header that names *span*."""
     return f"00-{span.trace_id:032x}-{span.span_id:016x}-{span.flags & 0x03:02x}"
+
+
+def wanted(context: Context, keys: Sequence[str], chars_max: int) -> dict[str, str]:
+    """Return the baggage of *context* under *keys*; longer values are cut and counted.
+
+    Args:
+        context: Where the baggage is, as `extract` returned it.
+        keys: The entries that are wanted; those that are not there are left out.
+        chars_max: Length of a value, in characters.
+    """
+    entries = baggage.entries_of(context)
+    found = {}
+    for key in keys:
+        value = entries.get(key)
+        if value is None:
+            continue
+        text = str(value)
+        if len(text) > chars_max:
+            text = redaction.cut(text, chars_max)
+            refuse(LIMITS["baggage_value_chars_max"].reason)
+        found[key] = text
+    return found
 
 
 def refuse(reason: str) -> None:

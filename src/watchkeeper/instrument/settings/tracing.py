@@ -132,6 +132,14 @@ class TraceSettings(DomainSettings):
         "WATCHKEEPER_PROPAGATORS",
         "OTEL_PROPAGATORS",
     )
+    baggage_keys: tuple[str, ...] = row(
+        (),
+        "Keys of incoming baggage that become attributes of the server span and fields of its log "
+        "lines, separated by commas.",
+        _keys,
+        "WATCHKEEPER_BAGGAGE_KEYS",
+    )
+    baggage_value_chars_max: int = limit_row("baggage_value_chars_max")
     sample_kept_per_s_max: int = limit_row("sample_kept_per_s_max")
     sample_held_spans_max: int = limit_row("sample_held_spans_max")
     sample_held_traces_max: int = limit_row("sample_held_traces_max")
