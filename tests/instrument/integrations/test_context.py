@@ -178,6 +178,36 @@ async def test_work_that_a_request_starts_belongs_to_it(
     assert 2 + 7 * 2 + 2 == len(spans)
 
 
+async def test_a_plain_function_belongs_to_its_request(sink: Collector) -> None:
+    """FastAPI runs it in a thread: its span is a child of the request's, its line has the ids."""
+    out = io.StringIO()
+    runtime = watchkeeper.configure(
+        service="shop", endpoint=sink.url, log_stream=out, instrument=["starlette", "fastapi"]
+    )
+    work = Work(runtime)
+    app = FastAPI()
+
+    @app.get("/{who}")
+    def endpoint(who: str) -> str:
+        with context.bind(user_id=who):
+            work.note("plain")
+        return who
+
+    await asyncio.gather(*(ask(app, f"/{who}", headers=(("x-request-id", who),)) for who in PEOPLE))
+    assert await asyncio.to_thread(watchkeeper.flush, 10)
+
+    spans = {span.span_id.hex(): span for span in sink.spans()}
+    lines = [json.loads(line) for line in out.getvalue().splitlines()]
+    plain = [line for line in lines if line["event"] == "plain"]
+    assert set(PEOPLE) == {line["request_id"] for line in plain}
+    for line in plain:
+        parent = spans[spans[line["span_id"]].parent_span_id.hex()]
+        assert line["request_id"] == line["user_id"]
+        assert "GET /{who}" == parent.name
+        assert line["trace_id"] == parent.trace_id.hex()
+    assert 2 == len({line["trace_id"] for line in plain})
+
+
 def _close(generator: AsyncGenerator[int]) -> Awaitable[None]:
     """Close *generator* in a task without the context that it was begun in."""
     return asyncio.create_task(_closed(generator), context=contextvars.Context())

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import os
+import subprocess
+import sys
 import threading
 import weakref
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import anyio.to_thread
@@ -193,6 +197,43 @@ def test_a_thread_that_cannot_start_is_left_as_it_was(monkeypatch: pytest.Monkey
 
 def _no_thread(*_: object) -> None:
     raise RuntimeError("no more threads")
+
+
+PROCESSES = """
+import multiprocessing
+from concurrent.futures import ProcessPoolExecutor
+
+import watchkeeper
+from watchkeeper.instrument import context
+
+
+def seen(_):
+    return context.request_id()
+
+
+if __name__ == "__main__":
+    watchkeeper.configure(traces_exporter="none", logs_exporter="none")
+    for way in ("fork", "spawn"):
+        with ProcessPoolExecutor(1, multiprocessing.get_context(way)) as pool:
+            for name in ("r-1", "r-2"):
+                with context.bind(request_id=name):
+                    print(way, pool.submit(seen, 0).result() or "none")
+"""
+
+
+def test_processes_are_left_alone(tmp_path: Path) -> None:
+    """One that is spawned begins without a context; a forked one has that of its fork for ever."""
+    (tmp_path / "processes.py").write_text(PROCESSES, encoding="utf-8")
+    done = subprocess.run(
+        [sys.executable, "processes.py"],
+        cwd=tmp_path,
+        env={**os.environ, "WATCHKEEPER_SPOOL_DIR": str(tmp_path / "spool")},
+        capture_output=True,
+        text=True,
+        timeout=50,
+        check=False,
+    )
+    assert "fork r-1\nfork r-1\nspawn none\nspawn none\n" == done.stdout, done.stderr
 
 
 def test_everything_can_be_put_back() -> None:
