@@ -1,4 +1,4 @@
-"""What a span costs in CPU time: the recorder against the OpenTelemetry SDK, interleaved.
+"""What a span costs in CPU time: the recorder against the OpenTelemetry SDK, and the ways of sampling.
 
 Prints one line per operation and round, the ratios of the medians, and one JSON object at the end.
 """
@@ -26,17 +26,23 @@ from opentelemetry.util.types import AttributeValue
 
 from watchkeeper.clock import SystemClock
 from watchkeeper.instrument.recorder import (
+    HeadSampler,
     Outcome,
     RandomIds,
     RecordedSpan,
     Recorder,
     RecorderLimits,
     Signal,
+    TailSampler,
 )
+from watchkeeper.instrument.recorder.current import activate, deactivate
 from watchkeeper.instrument.recorder.encode import BatchEncoder, TraceEncoder
 
 ROUNDS = 7
 SPANS = 2_000
+TRACES = 1_000
+WARM_UP = 200
+"""Traces until the tail knows what is usual for the route."""
 RESOURCE: dict[str, AttributeValue] = {"service.name": "bench", "service.instance.id": "1"}
 NAME = "GET /items/{item_id}"
 
@@ -145,6 +151,60 @@ def directly(recorder: Recorder) -> Callable[[int], None]:
     return lambda n: recorder.start(NAME, SpanKind.SERVER, attributes(n)).end()
 
 
+def sampled_recorder(ratio: float, *, tail: bool) -> Recorder:
+    """Return a recorder with the sampling that the settings make, whose worker waits."""
+    clock = SystemClock()
+    head = HeadSampler(ratio)
+    return Recorder(
+        RESOURCE,
+        clock=clock,
+        ids=RandomIds(),
+        exporter=DiscardBytes(),
+        sampler=head,
+        tail=TailSampler(monotonic_ns=clock.monotonic_ns) if tail else None,
+        interval_s=600.0,
+        limits=RecorderLimits(batch_items_max=SPANS * 4),
+    )
+
+
+def sampling_rounds() -> dict[str, list[float]]:
+    """Time traces of a server span and three children by sampling, encoding included."""
+    ways = {"all": (1.0, False), "tenth": (0.1, False), "tenth_tail": (0.1, True)}
+    took: dict[str, list[float]] = {
+        f"{name}{part}": [] for name in ways for part in ("", "_encoded")
+    }
+    for _ in range(ROUNDS):
+        for name, (ratio, tail) in ways.items():
+            recorder = sampled_recorder(ratio, tail=tail)
+            work = traced(recorder)
+            for number in range(WARM_UP):
+                work(number)
+            recorder.flush(30.0)
+            gc.collect()
+            before = time.process_time_ns()
+            for number in range(TRACES):
+                work(number)
+            took[name].append((time.process_time_ns() - before) / TRACES / 1_000)
+            recorder.flush(30.0)
+            took[f"{name}_encoded"].append((time.process_time_ns() - before) / TRACES / 1_000)
+            recorder.shutdown(30.0)
+    return took
+
+
+def traced(recorder: Recorder) -> Callable[[int], None]:
+    """Return the work of one trace."""
+
+    def work(number: int) -> None:
+        root = recorder.start(NAME, SpanKind.SERVER, attributes(number))
+        token = activate(root)
+        for _ in range(3):
+            recorder.start("SELECT", SpanKind.CLIENT, {"db.operation.name": "SELECT"}).end()
+        deactivate(token)
+        root.end()
+
+    return work
+
+
 def encode_rounds() -> dict[str, list[float]]:
     """Time the encoding of the same spans, serialisation included."""
     memory = InMemorySpanExporter()
@@ -176,22 +236,31 @@ def encode_rounds() -> dict[str, list[float]]:
 
 def main() -> None:
     """Run everything and print the figures."""
-    spans, encoding = span_rounds(), encode_rounds()
+    spans, encoding, sampling = span_rounds(), encode_rounds(), sampling_rounds()
     rows = {f"span_{name}": took for name, took in spans.items()}
     rows |= {f"encode_{name}": took for name, took in encoding.items()}
+    rows |= {f"trace_{name}": took for name, took in sampling.items()}
     result: dict[str, float] = {}
     for name, took in rows.items():
         best, median = min(took), statistics.median(took)
-        print(f"{name:16} best {best:7.2f} µs   median {median:7.2f} µs")
+        print(f"{name:24} best {best:7.2f} µs   median {median:7.2f} µs")
         result[f"{name}_us"] = round(median, 3)
     ratios = {
         "span_ratio_trusted": result["span_sdk_us"] / result["span_trusted_us"],
         "span_ratio_api": result["span_sdk_us"] / result["span_api_us"],
         "encode_ratio": result["encode_sdk_us"] / result["encode_own_us"],
+        "tail_to_all": result["trace_tenth_tail_us"] / result["trace_all_us"],
+        "tail_to_tenth": result["trace_tenth_tail_us"] / result["trace_tenth_us"],
+        "tail_to_all_encoded": (
+            result["trace_tenth_tail_encoded_us"] / result["trace_all_encoded_us"]
+        ),
+        "tail_to_tenth_encoded": (
+            result["trace_tenth_tail_encoded_us"] / result["trace_tenth_encoded_us"]
+        ),
     }
     for name, ratio in ratios.items():
-        print(f"{name:20} {ratio:6.1f} times")
-        result[name] = round(ratio, 1)
+        print(f"{name:22} {ratio:6.2f} times")
+        result[name] = round(ratio, 2)
     print(json.dumps(result))
 
 
