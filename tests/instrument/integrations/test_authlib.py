@@ -27,7 +27,8 @@ from starlette.testclient import TestClient
 from tests.house.rooms import ROOT
 from tests.instrument.rig import Rig
 
-from watchkeeper.instrument.domain import attempts, auth_event
+from watchkeeper.instrument.domain import attempts as held
+from watchkeeper.instrument.domain import auth_event
 from watchkeeper.instrument.integrations import install, uninstall
 
 TOKEN = {"access_token": "secret-token", "token_type": "Bearer", "expires_in": 60}
@@ -57,7 +58,7 @@ class Provider(BaseHTTPRequestHandler):
 def forgotten() -> Iterator[None]:
     """Leave no attempt behind: these tests share the runner's context with those that follow."""
     yield
-    attempts._CURRENT.set(None)
+    held._CURRENT.set(None)
 
 
 @pytest.fixture(scope="module")
