@@ -34,6 +34,7 @@ _TRANSACTION = ("transaction", "is_transaction", "explicit_transaction")
 
 _Call = Callable[..., Any]
 _AwaitedCall = Callable[..., Awaitable[Any]]
+_Begin = Callable[[Any, tuple[Any, ...]], RecordedSpan | None]
 
 
 def instrument(host: Host) -> Callable[[], None]:
@@ -82,6 +83,38 @@ def quiet(pool: Any) -> None:
         known[_QUIET] = True
 
 
+def _around(original: _Call, begin: _Begin) -> _Call:
+    def call(owner: Any, *args: Any, **options: Any) -> Any:
+        span = begin(owner, args)
+        if span is None:
+            return original(owner, *args, **options)
+        try:
+            result = original(owner, *args, **options)
+        except BaseException as error:
+            failed(span, error, _HOOK)
+            raise
+        span.end()
+        return result
+
+    return call
+
+
+def _around_async(original: _AwaitedCall, begin: _Begin) -> _AwaitedCall:
+    async def call(owner: Any, *args: Any, **options: Any) -> Any:
+        span = begin(owner, args)
+        if span is None:
+            return await original(owner, *args, **options)
+        try:
+            result = await original(owner, *args, **options)
+        except BaseException as error:
+            failed(span, error, _HOOK)
+            raise
+        span.end()
+        return result
+
+    return call
+
+
 class _Commands:
     """What stands in for the methods that send commands."""
 
@@ -91,71 +124,19 @@ class _Commands:
 
     def executing(self, original: _Call) -> _Call:
         """Return what stands in for a client's ``execute_command``."""
-
-        def execute_command(client: Any, *args: Any, **options: Any) -> Any:
-            span = self._begin(client, args)
-            if span is None:
-                return original(client, *args, **options)
-            try:
-                result = original(client, *args, **options)
-            except BaseException as error:
-                failed(span, error, _HOOK)
-                raise
-            span.end()
-            return result
-
-        return execute_command
+        return _around(original, self._begin)
 
     def executing_async(self, original: _AwaitedCall) -> _AwaitedCall:
         """Return what stands in for an asynchronous client's ``execute_command``."""
-
-        async def execute_command(client: Any, *args: Any, **options: Any) -> Any:
-            span = self._begin(client, args)
-            if span is None:
-                return await original(client, *args, **options)
-            try:
-                result = await original(client, *args, **options)
-            except BaseException as error:
-                failed(span, error, _HOOK)
-                raise
-            span.end()
-            return result
-
-        return execute_command
+        return _around_async(original, self._begin)
 
     def executing_all(self, original: _Call) -> _Call:
         """Return what stands in for a pipeline's ``execute``."""
-
-        def execute(pipeline: Any, *args: Any, **kwargs: Any) -> Any:
-            span = self._begin_all(pipeline)
-            if span is None:
-                return original(pipeline, *args, **kwargs)
-            try:
-                result = original(pipeline, *args, **kwargs)
-            except BaseException as error:
-                failed(span, error, _HOOK)
-                raise
-            span.end()
-            return result
-
-        return execute
+        return _around(original, self._begin_all)
 
     def executing_all_async(self, original: _AwaitedCall) -> _AwaitedCall:
         """Return what stands in for an asynchronous pipeline's ``execute``."""
-
-        async def execute(pipeline: Any, *args: Any, **kwargs: Any) -> Any:
-            span = self._begin_all(pipeline)
-            if span is None:
-                return await original(pipeline, *args, **kwargs)
-            try:
-                result = await original(pipeline, *args, **kwargs)
-            except BaseException as error:
-                failed(span, error, _HOOK)
-                raise
-            span.end()
-            return result
-
-        return execute
+        return _around_async(original, self._begin_all)
 
     def _begin(self, client: Any, args: tuple[Any, ...]) -> RecordedSpan | None:
         try:
@@ -175,7 +156,8 @@ class _Commands:
             record_failure(_HOOK, error)
             return None
 
-    def _begin_all(self, pipeline: Any) -> RecordedSpan | None:
+    def _begin_all(self, pipeline: Any, args: tuple[Any, ...] = ()) -> RecordedSpan | None:
+        del args  # a pipeline holds its commands itself
         try:
             stack = getattr(pipeline, "command_stack", None)
             if stack is None:
