@@ -19,6 +19,7 @@ class Emitted:
     """Totals over every process."""
 
     spans: int
+    """Spans started, without those that sampling left out on purpose (health checks, for one)."""
     logs: int
     dropped: int
     """Spans and log records that were lost, for whatever reason."""
@@ -43,12 +44,13 @@ def read_emitted(addresses: list[str]) -> Emitted:
         METRIC_BY_NAME["otel.sdk.span.started"].prometheus_name: "spans",
         METRIC_BY_NAME["otel.sdk.log.created"].prometheus_name: "logs",
         METRIC_BY_NAME["watchkeeper.telemetry.dropped"].prometheus_name: "dropped",
+        METRIC_BY_NAME["watchkeeper.telemetry.sampled_out"].prometheus_name: "left_out",
     }
-    totals = {"spans": 0, "logs": 0, "dropped": 0}
+    totals = {"spans": 0, "logs": 0, "dropped": 0, "left_out": 0}
     for address in addresses:
         page = httpx.get(f"http://{address}/metrics", timeout=10.0).raise_for_status().text
         for family in text_string_to_metric_families(page):
             for sample in family.samples:
                 if sample.name in names:
                     totals[names[sample.name]] += int(sample.value)
-    return Emitted(**totals)
+    return Emitted(totals["spans"] - totals["left_out"], totals["logs"], totals["dropped"])

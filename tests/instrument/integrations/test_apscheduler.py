@@ -126,5 +126,7 @@ def test_undo_leaves_nothing(rig: Rig) -> None:
     scheduler.start()
     scheduler.add_job(done.set)
     assert done.wait(10)
+    # Shutting down while it still puts the finished job away would raise in its thread.
+    assert wait_until(lambda: not scheduler.get_jobs(), 10)
     scheduler.shutdown()
     assert [] == rig.spans

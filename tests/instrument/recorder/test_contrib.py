@@ -100,7 +100,11 @@ def test_contribs_fastapi(monkeypatch: pytest.MonkeyPatch) -> None:
     def program(provider: trace.TracerProvider) -> None:
         app = application(telemetry={"tracing": False, "metrics": False, "logs": False})
         FastAPIInstrumentor.instrument_app(app, tracer_provider=provider)  # type: ignore[arg-type] # an application
-        asked(app)
+        try:
+            asked(app)
+        finally:
+            # It replaces Starlette's BackgroundTask.__call__ for the whole process.
+            FastAPIInstrumentor.uninstrument_app(app)  # type: ignore[arg-type] # as above
 
     seen = compared(program, monkeypatch)
     assert {"GET /items/{item_id}", "GET /broken", "GET"} <= set(seen)
