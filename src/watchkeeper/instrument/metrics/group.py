@@ -39,6 +39,7 @@ __all__ = [
     "leader",
     "named",
     "own",
+    "process_exists",
 ]
 
 _FORMAT = "m1"
@@ -179,13 +180,18 @@ def _started(pid: int) -> str:
         text = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
         return text.rpartition(")")[2].split()[19]
     except (OSError, IndexError):
-        try:
-            os.kill(pid, 0)
-        except ProcessLookupError:
-            return "gone"
-        except OSError:
-            return "0"
-        return "0"
+        return "0" if process_exists(pid) else "gone"
+
+
+def process_exists(pid: int) -> bool:
+    """Tell whether a process has this id now; one of somebody else's counts."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True
+    return True
 
 
 def _namespace() -> str:

@@ -28,7 +28,7 @@ from watchkeeper.instrument.metrics.cells import (
     numbers,
 )
 from watchkeeper.instrument.metrics.families import OVERFLOW
-from watchkeeper.instrument.metrics.group import is_alive
+from watchkeeper.instrument.metrics.group import is_alive, process_exists
 from watchkeeper.instrument.metrics.totals import Totals
 from watchkeeper.vocabulary.model import Metric
 
@@ -282,16 +282,6 @@ class Siblings:
             if suffix not in _PARTS or stem in present or stem == _RETIRED:
                 continue
             pid = stem.partition("-")[0]
-            if not (pid.isdigit() and _exists(int(pid))):
+            if not (pid.isdigit() and process_exists(int(pid))):
                 with contextlib.suppress(OSError):
                     entry.unlink()
-
-
-def _exists(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:
-        return True
-    return True

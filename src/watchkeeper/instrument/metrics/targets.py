@@ -122,7 +122,9 @@ class TargetsDir:
         dead = [
             old
             for old in self._folder.glob(f"{self._slug}-*.json")
-            if old.name != keep and (pid := _pid(old.stem, self._slug)) and not _is_alive(pid)
+            if old.name != keep
+            and (pid := _pid(old.stem, self._slug))
+            and not group.process_exists(pid)
         ]
         if not dead:
             return
@@ -155,13 +157,3 @@ def _noted(folder: Path) -> tuple[int, str]:
 def _pid(stem: str, slug: str) -> int:
     digits = stem.removeprefix(f"{slug}-").removesuffix("-workers")
     return int(digits) if digits.isdigit() else 0
-
-
-def _is_alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:
-        return True
-    return True
