@@ -11,6 +11,7 @@ import pytest
 from watchkeeper.errors import SettingError
 from watchkeeper.instrument.configure import Arguments
 from watchkeeper.instrument.settings import TABLE, load
+from watchkeeper.instrument.settings.targets import target
 
 
 @pytest.fixture(autouse=True)
@@ -234,17 +235,28 @@ def test_the_process_environment_is_the_default(monkeypatch: pytest.MonkeyPatch)
 
 def test_a_secret_can_come_from_a_file(tmp_path: Path) -> None:
     """``_FILE`` behind a secret's variable names the file that holds it."""
-    (tmp_path / "secret").write_text("authorization=Bearer abc\n")
-    settings = load({}, {"WATCHKEEPER_HEADERS_FILE": str(tmp_path / "secret")})
+    (tmp_path / "secret").write_text("a-token\n")
+    settings = load({}, {"WATCHKEEPER_METRICS_TOKEN_FILE": str(tmp_path / "secret")})
 
-    assert {"authorization": "Bearer abc"} == settings.headers
-    assert "WATCHKEEPER_HEADERS_FILE" == settings.origins["headers"]
+    assert "a-token" == settings.metrics_token
+    assert "WATCHKEEPER_METRICS_TOKEN_FILE" == settings.origins["metrics_token"]
+
+
+def test_the_file_of_headers_is_read_in_its_own_form(tmp_path: Path) -> None:
+    """``WATCHKEEPER_HEADERS_FILE`` is a setting of its own, not the secret `headers` in a file."""
+    (tmp_path / "headers").write_text("Authorization: Bearer abc\n")
+    settings = load({}, {"WATCHKEEPER_HEADERS_FILE": str(tmp_path / "headers")})
+
+    assert {} == dict(settings.headers)
+    found = target(settings, "traces")
+    assert found is not None
+    assert (("Authorization", "Bearer abc"),) == found.headers
 
 
 def test_a_secret_file_that_is_missing_is_said(tmp_path: Path) -> None:
     """The error names the setting and the path."""
-    with pytest.raises(SettingError, match="the secret headers") as caught:
-        load({}, {"WATCHKEEPER_HEADERS_FILE": str(tmp_path / "none")})
+    with pytest.raises(SettingError, match="the secret metrics_token") as caught:
+        load({}, {"WATCHKEEPER_METRICS_TOKEN_FILE": str(tmp_path / "none")})
 
     assert str(tmp_path / "none") in str(caught.value)
 

@@ -61,7 +61,7 @@ def load(arguments: Mapping[str, object], environ: Mapping[str, str] | None = No
         elif name in file_values:
             values[name] = _parsed(name, row, file_values[name], file_path)
             origins[name] = file_path
-        elif row.secret and f"{name}_file" in file_values:
+        elif _may_lie_in_a_file(name, row) and f"{name}_file" in file_values:
             values[name] = _secret(name, row, str(file_values[f"{name}_file"]), file_path)
             origins[name] = f"{file_path}, {name}_file"
         else:
@@ -124,7 +124,7 @@ def _from_env(
         given = env.get(variable, "")
         if not given.strip():
             file = env.get(f"{variable}{_SUFFIX}", "")
-            if row.secret and file and variable.startswith(_PREFIX):
+            if file and variable.startswith(_PREFIX) and _may_lie_in_a_file(name, row):
                 return _secret(name, row, file, f"{variable}{_SUFFIX}"), f"{variable}{_SUFFIX}"
             continue
         if not variable.startswith("OTEL_"):
@@ -134,6 +134,11 @@ def _from_env(
         except ValueError as error:
             ignored.append(f"{variable} is ignored: accepted is {error}")
     return None
+
+
+def _may_lie_in_a_file(name: str, row: Setting) -> bool:
+    """Tell whether ``_file`` behind a setting names a file; `headers_file` has a form of its own."""
+    return row.secret and f"{name}_file" not in TABLE
 
 
 def _secret(name: str, row: Setting, file: str, where: str) -> Any:
@@ -198,8 +203,8 @@ def _read_file(env: Mapping[str, str]) -> tuple[str, dict[str, Any]]:
             next_step=f"correct it or unset WATCHKEEPER_CONFIG ({error})",
         ) from error
     for name in table:
-        row = TABLE.get(name.removesuffix("_file"))
-        if name.endswith("_file") and row is not None and row.secret:
+        secret = name.removesuffix("_file")
+        if secret != name and secret in TABLE and _may_lie_in_a_file(secret, TABLE[secret]):
             continue
         if name not in TABLE or name == "log_stream":
             raise _unknown(name, f"{path}, table [instrument]")
