@@ -14,6 +14,8 @@ import pytest
 
 from watchkeeper.errors import StartError
 from watchkeeper.instrument.metrics.listener import MetricsListener
+from watchkeeper.instrument.metrics.targets import Crew
+from watchkeeper.testing import wait_until
 
 
 def scrape(accept: str) -> tuple[bytes, str]:
@@ -155,3 +157,44 @@ def test_a_failing_scrape_is_answered_500() -> None:
     listener.stop()
 
     assert [500, 500] == statuses
+
+
+def _two(folder: Path) -> tuple[MetricsListener, MetricsListener]:
+    """Return two workers of one group: the first has the post, the second waits for it."""
+    (folder / "group").mkdir()
+    made = []
+    for _ in range(2):
+        listener = MetricsListener(scrape, service="shop", targets_dir=folder / "targets")
+        listener.start(Crew(folder / "group"))
+        made.append(listener)
+    return made[0], made[1]
+
+
+def _announced(folder: Path) -> list[Path]:
+    return list((folder / "targets").glob("*.json"))
+
+
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)], ids=["holder first", "waiter first"])
+def test_the_last_worker_to_leave_takes_the_announcement_along(
+    tmp_path: Path, order: tuple[int, int]
+) -> None:
+    """Whichever order workers leave in, the target stands until the last one goes."""
+    workers = _two(tmp_path)
+    workers[order[0]].stop()
+    assert wait_until(lambda: workers[order[1]].port > 0, 10)
+    assert 1 == len(_announced(tmp_path))
+    workers[order[1]].stop()
+    assert [] == _announced(tmp_path)
+
+
+def test_workers_that_leave_at_once_leave_no_target(tmp_path: Path) -> None:
+    """However the leaving of two workers interleaves, nobody relies on the other in vain."""
+    for attempt in range(40):
+        folder = tmp_path / str(attempt)
+        folder.mkdir()
+        threads = [threading.Thread(target=worker.stop) for worker in _two(folder)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(10)
+        assert [] == _announced(folder), attempt

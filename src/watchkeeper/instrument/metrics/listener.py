@@ -117,8 +117,7 @@ class MetricsListener:
             self.stop()
             return
         file, self._file = self._file, ""
-        if self._targets is not None and file:
-            self._targets.remove(file)
+        self._remove(file)
 
     def stop(self) -> None:
         """Withdraw the announcement and stop serving; does nothing if it does not serve."""
@@ -130,10 +129,11 @@ class MetricsListener:
             if server is not None:
                 server.end()
             crew = self._crew
-            if self._targets is not None and file and (crew is None or not crew.others()):
-                self._targets.remove(file)
-            if crew is not None:
-                crew.release()
+            if crew is None:
+                self._remove(file)
+            else:
+                # Whoever goes last takes the announcement along, also if another wrote it.
+                crew.leave(lambda: self._remove(file or crew.noted()[1]))
 
     def after_fork(self, crew: Crew | None = None) -> None:
         """Leave socket and file to the parent and start anew; runs in a forked child.
@@ -154,6 +154,10 @@ class MetricsListener:
             # A fixed port is still the parent's.
             self._wanted_port = 0
         self.start(crew)
+
+    def _remove(self, file: str) -> None:
+        if self._targets is not None and file:
+            self._targets.remove(file)
 
     def _take_over(self) -> None:
         with self._lock:

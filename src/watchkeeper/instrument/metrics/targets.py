@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
 import os
 import re
@@ -15,21 +16,24 @@ from watchkeeper.instrument.metrics.post import Post
 
 __all__ = ["Crew", "TargetsDir"]
 
-_POST, _NOTE = "listener", "listener.json"
+_POST, _NOTE, _PRESENT = "listener", "listener.json", "present"
 
 
 class Crew:
     """The workers of a group, of which one at a time has the side listener.
 
+    Each worker that serves or would serve holds a shared lock on one file. Whoever leaves asks for it
+    alone: who gets it was the last, whether the others have ended yet or not, and withdraws the
+    announcement. Of two that leave at once the kernel lets exactly one be the last.
+
     Args:
         folder: The directory of the group.
-        others: Tells whether another worker is alive.
     """
 
-    def __init__(self, folder: Path, others: Callable[[], bool]) -> None:
+    def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._others = others
         self._post: Post | None = None
+        self._present = -1
 
     def claim(self, granted: Callable[[], None]) -> bool:
         """Return whether this process is the one; if not, *granted* is called once it is.
@@ -37,6 +41,10 @@ class Crew:
         A group whose directory fails has no order any more, so everybody serves.
         """
         try:
+            if self._present < 0:
+                flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+                self._present = os.open(self._folder / _PRESENT, flags, 0o600)
+                fcntl.flock(self._present, fcntl.LOCK_SH)
             if self._post is None:
                 self._post = Post(self._folder / _POST, granted)
             return self._post.claim()
@@ -44,17 +52,21 @@ class Crew:
             record_failure("metrics.group", error)
             return True
 
+    def leave(self, withdraw: Callable[[], None]) -> None:
+        """Let another worker be the one; call *withdraw* first if there is none that would."""
+        present, self._present = self._present, -1
+        try:
+            if _is_last(present):
+                withdraw()
+        finally:
+            if present >= 0:
+                os.close(present)
+            self.release()
+
     def release(self) -> None:
         """Let another worker be the one."""
         if self._post is not None:
             self._post.release()
-
-    def others(self) -> bool:
-        """Tell whether another worker is alive, who will take over."""
-        try:
-            return self._others()
-        except OSError:
-            return False
 
     def note(self, port: int, file: str) -> None:
         """Write down where the listener is, for the next one."""
@@ -71,6 +83,10 @@ class Crew:
 
     def after_fork(self) -> None:
         """Let go of what the parent holds; runs in a forked child."""
+        present, self._present = self._present, -1
+        if present >= 0:
+            with contextlib.suppress(OSError):
+                os.close(present)
         if self._post is not None:
             self._post.after_fork()
 
@@ -144,6 +160,16 @@ def _files_in_use() -> set[str]:
             if not group.is_abandoned(folder):
                 found.add(_noted(folder)[1])
     return found
+
+
+def _is_last(present: int) -> bool:
+    if present < 0:
+        return True
+    try:
+        fcntl.flock(present, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
 
 
 def _noted(folder: Path) -> tuple[int, str]:

@@ -136,7 +136,7 @@ class Workers:
         siblings = self._siblings = Siblings(folder, self._metrics.series_max_of, file.name)
         self._metrics.move(file)
         self._metrics.share(self.totals)
-        self.crew = self.crew or Crew(folder, siblings.others_live)
+        self.crew = self.crew or Crew(folder)
         self._say(file)
         threading.Thread(
             target=self._keep_saying, args=(file, self._end), name="watchkeeper-share", daemon=True
