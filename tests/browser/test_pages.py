@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Locator, Page, Route, expect
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -68,6 +68,12 @@ def visit(browser: Browser, demo: str, theme: Theme) -> Iterator[Visit]:
     context.close()
 
 
+def settled(results: Locator) -> None:
+    """Wait until the results answer what is asked for now."""
+    expect(results).to_have_attribute("aria-busy", "false")
+    expect(results).to_have_attribute("data-state", "data")
+
+
 def background(page: Page) -> int:
     """Return the brightness of the page's background, 0 to 255."""
     colour = str(page.evaluate("getComputedStyle(document.documentElement).backgroundColor"))
@@ -85,7 +91,7 @@ def test_every_panel_of_a_dashboard_has_data(
     expect(panels.first).to_be_visible()
     for panel in panels.all():
         panel.scroll_into_view_if_needed()
-        expect(panel).to_have_attribute("data-state", "data")
+        settled(panel)
     page.evaluate("window.scrollTo(0, 0)")
     page.screenshot(path=screenshots / f"{uid}-{theme}.png", full_page=True)
 
@@ -101,10 +107,8 @@ def test_a_trace_is_found_and_opened(visit: Visit, theme: Theme, screenshots: Pa
     page.screenshot(path=screenshots / f"traces-{theme}.png")
     page.get_by_test_id("trace-name").fill("POST /agents/{name}/run")
     page.get_by_test_id("trace-min").fill("200ms")
-    with page.expect_response(
-        lambda answer: "/api/search?" in answer.url and "200ms" in answer.url
-    ):
-        page.get_by_test_id("trace-search").click()
+    page.get_by_test_id("trace-search").click()
+    settled(page.get_by_test_id("trace-results"))
     row = page.get_by_test_id("trace-row").filter(has_text="/agents/{name}/run").first
     expect(row).to_be_visible()
     row.click()
@@ -118,6 +122,43 @@ def test_a_trace_is_found_and_opened(visit: Visit, theme: Theme, screenshots: Pa
     visit.clean()
 
 
+@pytest.mark.parametrize(
+    ("path", "box", "api", "results"),
+    [
+        ("/traces", "trace-min", "/api/search?", "trace-results"),
+        ("/logs", "log-text", "/loki/api/v1/query_range?", "log-results"),
+    ],
+)
+def test_results_of_an_older_search_cannot_be_used(
+    visit: Visit, path: str, box: str, api: str, results: str
+) -> None:
+    """Until the answer to a new search is there, the old results are busy and take no click."""
+    page = visit.open(path)
+    found = page.get_by_test_id(results)
+    settled(found)
+    held: list[Route] = []
+    held_back = True
+
+    def hold(route: Route) -> None:
+        if held_back:
+            held.append(route)
+        else:
+            route.continue_()
+
+    page.route(lambda url: api in url, hold)
+    page.get_by_test_id(box).fill("200ms")
+    page.get_by_test_id(box).press("Enter")
+
+    expect(found).to_have_attribute("aria-busy", "true")
+    expect(found).to_have_attribute("data-state", "data")
+    expect(found).to_have_attribute("inert", "")
+    held_back = False
+    for route in held:
+        route.continue_()
+    expect(found).to_have_attribute("aria-busy", "false")
+    expect(found).not_to_have_attribute("inert", "")
+
+
 def test_a_log_line_shows_its_fields_and_its_trace(
     visit: Visit, theme: Theme, screenshots: Path
 ) -> None:
@@ -127,6 +168,7 @@ def test_a_log_line_shows_its_fields_and_its_trace(
     expect(rows.first).to_be_visible()
     page.get_by_test_id("log-text").fill("http.request")
     page.get_by_test_id("log-text").press("Enter")
+    settled(page.get_by_test_id("log-results"))
     matching = rows.filter(has_text="http.request").first
     expect(matching).to_be_visible()
     matching.click()
@@ -160,6 +202,9 @@ def test_an_empty_search_says_what_to_do(visit: Visit, theme: Theme, screenshots
     expect(page.get_by_test_id("log-row").first).to_be_visible()
     page.get_by_test_id("log-text").fill("no line says this")
     page.get_by_test_id("log-text").press("Enter")
+    results = page.get_by_test_id("log-results")
+    expect(results).to_have_attribute("data-state", "empty")
+    expect(results).to_have_attribute("aria-busy", "false")
     expect(page.get_by_test_id("empty").first).to_be_visible()
     page.screenshot(path=screenshots / f"empty-{theme}.png")
 

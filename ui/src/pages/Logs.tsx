@@ -79,7 +79,13 @@ export function LogsPage() {
     >
       <LogForm filter={filter} query={query} live={live} />
       {filter.trace === "" && <VolumeChart query={query} live={live} />}
-      <section class="log-panel" data-testid="log-results" data-state={found.state}>
+      <section
+        class={found.stale ? "log-panel stale" : "log-panel"}
+        data-testid="log-results"
+        data-state={found.state}
+        aria-busy={found.stale}
+        inert={found.stale}
+      >
         {found.state === "loading" && <Loading what="Searching" />}
         {found.state === "error" && <Failure message={found.error ?? ""} />}
         {found.state === "empty" && <NoLines filtered={query !== ALL_LINES} />}

@@ -21,20 +21,21 @@ import { theme } from "../state/theme.ts";
 
 export function TracePage({ id }: { readonly id: string }) {
   const live = useLive(0);
-  const { data, error, loading } = useAsked(
+  const { data, error, loading, stale } = useAsked(
     (signal) =>
       traceById(id, signal).catch((failure: unknown) => {
         if (failure instanceof ApiError && failure.status === 404) return null;
         throw failure;
       }),
     [id, live.now],
+    id,
   );
-  if (data) return <Shown trace={data} />;
+  if (data && !stale) return <Shown trace={data} />;
   return (
     <Page title="Trace" testid="page-trace" live={null}>
-      {error !== null && <Failure message={error} />}
-      {error === null && loading && <Loading what="Loading the trace" />}
-      {error === null && !loading && (
+      {error !== null && !stale && <Failure message={error} />}
+      {(stale || (error === null && loading)) && <Loading what="Loading the trace" />}
+      {error === null && !loading && !stale && (
         <Empty title="There is no trace with this id">
           <span>
             <code>{id}</code>

@@ -31,15 +31,22 @@ export function TracesPage() {
   const filter = readFilter(params);
   const query = traceQuery(filter);
   const limit = Number(params.get("limit") ?? LIMITS[0]);
-  const { data, error, loading } = useAsked(
+  const { data, error, loading, stale } = useAsked(
     (signal) => searchTraces(query, live.bounds, limit, signal),
     [query, limit, live.now, live.range.from, live.range.to],
+    JSON.stringify([query, limit, live.range.from, live.range.to]),
   );
   const sorted = useMemo(() => sortTraces(data ?? [], params.get("sort") ?? ""), [data, params.get("sort")]);
   return (
     <Page title="Traces" subtitle="What single requests, jobs and agent runs did." testid="page-traces" live={live}>
       <SearchForm key={params.toString()} filter={filter} query={query} limit={String(limit)} live={live} />
-      <div class="results" data-testid="trace-results" data-state={stateOf(data, error)}>
+      <div
+        class={stale ? "results stale" : "results"}
+        data-testid="trace-results"
+        data-state={stateOf(data, error)}
+        aria-busy={stale || (data === null && loading)}
+        inert={stale}
+      >
         {error !== null && <Failure message={error} />}
         {error === null && data === null && loading && <Loading what="Searching" />}
         {error === null && data?.length === 0 && (

@@ -32,7 +32,7 @@ export function Panel({ panel, choices, live, large }: Props) {
   const box = useRef<HTMLElement>(null);
   const visible = useVisible(box);
   const points = large ? 600 : 60 * Math.max(2, Math.min(6, panel.width / 2));
-  const { state, data, error } = usePanelData(panel, choices, live, visible, points);
+  const { state, data, error, busy } = usePanelData(panel, choices, live, visible, points);
   const stale = state === "error" && data !== null && data.frame.series.length > 0;
   return (
     <section
@@ -40,7 +40,7 @@ export function Panel({ panel, choices, live, large }: Props) {
       class={`panel kind-${panel.kind} ${large ? "w-12 panel-large" : `w-${panel.width}`}`}
       data-testid={`panel-${panel.id}`}
       data-state={state}
-      aria-busy={state === "loading"}
+      aria-busy={busy}
     >
       <header class="panel-head">
         <h3 title={panel.description}>{panel.title}</h3>

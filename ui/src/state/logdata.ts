@@ -19,6 +19,8 @@ export interface LogData {
   readonly lines: readonly LogLine[];
   readonly state: "loading" | "data" | "empty" | "error";
   readonly error: string | null;
+  /** Whether the lines are those of another query or time range than the one asked for. */
+  readonly stale: boolean;
   /** Whether there are lines before the oldest one shown. */
   readonly more: boolean;
   readonly older: () => void;
@@ -26,20 +28,23 @@ export interface LogData {
 
 interface Held {
   readonly query: string;
+  /** The query and its time range. */
+  readonly about: string;
   readonly lines: readonly LogLine[];
   readonly more: boolean;
   readonly loaded: boolean;
   readonly error: string | null;
 }
 
-const NOTHING: Held = { query: "", lines: [], more: false, loaded: false, error: null };
+const NOTHING: Held = { query: "", about: "", lines: [], more: false, loaded: false, error: null };
 
 export function useLogLines(query: string, live: Live, tail: boolean): LogData {
   const [held, setHeld] = useState<Held>(NOTHING);
   const paging = useRef(false);
+  const about = JSON.stringify([query, live.range.from, live.range.to]);
   const fail = (error: unknown): void => {
     if (isAbort(error) || error instanceof UnreachableError) return;
-    setHeld((before) => ({ ...before, loaded: true, error: messageOf(error) }));
+    setHeld((before) => ({ ...before, about, loaded: true, error: messageOf(error) }));
   };
 
   useEffect(() => {
@@ -49,7 +54,7 @@ export function useLogLines(query: string, live: Live, tail: boolean): LogData {
       .then((streams) => {
         if (abort.signal.aborted) return;
         const lines = toLines(streams);
-        setHeld({ query, lines, more: lines.length >= PAGE, loaded: true, error: null });
+        setHeld({ query, about, lines, more: lines.length >= PAGE, loaded: true, error: null });
       })
       .catch(fail);
     return () => abort.abort();
@@ -100,6 +105,7 @@ export function useLogLines(query: string, live: Live, tail: boolean): LogData {
       .then((streams) => {
         const found = toLines(streams);
         setHeld((before) => {
+          if (before.about !== about) return before;
           const lines = mergeLines(before.lines, found, Infinity);
           return { ...before, lines, more: found.length >= PAGE && lines.length > before.lines.length };
         });
@@ -116,6 +122,7 @@ export function useLogLines(query: string, live: Live, tail: boolean): LogData {
     more: current.more,
     error: current.error,
     state: stateOf(current),
+    stale: held.about !== about,
     older,
   };
 }

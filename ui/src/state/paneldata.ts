@@ -28,10 +28,13 @@ export interface PanelData {
   readonly step: number;
 }
 
-export type PanelState =
+export type Shown =
   | { readonly state: "loading"; readonly data: null; readonly error: null }
   | { readonly state: "data" | "empty"; readonly data: PanelData; readonly error: null }
   | { readonly state: "error"; readonly data: PanelData | null; readonly error: string };
+
+/** What is shown, and whether it answers other choices or another time range than those made now. */
+export type PanelState = Shown & { readonly busy: boolean };
 
 export type Choices = ReadonlyMap<string, readonly string[]>;
 
@@ -120,7 +123,7 @@ function isEmpty({ frame, samples }: PanelData): boolean {
   return frame.series.length === 0 && samples.every((each) => each.length === 0);
 }
 
-const LOADING: PanelState = { state: "loading", data: null, error: null };
+const LOADING: Shown = { state: "loading", data: null, error: null };
 
 /** Ask for a panel's data now and at every beat while it is on the screen. */
 export function usePanelData(
@@ -130,7 +133,7 @@ export function usePanelData(
   visible: boolean,
   points: number,
 ): PanelState {
-  const [state, setState] = useState<PanelState>(LOADING);
+  const [state, setState] = useState<Shown>(LOADING);
   const running = useRef<{ key: string; abort: AbortController } | null>(null);
   const key = JSON.stringify([panel.id, live.range, choices && [...choices], points]);
   const loaded = useRef("");
@@ -173,5 +176,5 @@ export function usePanelData(
         if (running.current === mine) running.current = null;
       });
   }, [key, live.now, wanted]);
-  return state;
+  return { ...state, busy: state.state !== "error" && loaded.current !== key };
 }
