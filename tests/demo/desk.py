@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -39,6 +40,14 @@ class Desk:
         """Return a document as its tenant sees it."""
         found: dict[str, Any] = self.api.get(f"/documents/{number}", headers=dict(person)).json()
         return found
+
+    def metric(self, part: str, name: str, labels: str = "") -> float:
+        """Return the sum of the series called *name* of a process that hold the text *labels*."""
+        target = next(self.settings.targets_dir.glob(f"agentdesk-{part}-*.json"))
+        address = json.loads(target.read_text(encoding="utf-8"))[0]["targets"][0]
+        lines = httpx.get(f"http://{address}/metrics", timeout=5.0).text.splitlines()
+        found = [line for line in lines if line.startswith(f"{name}{{") and labels in line]
+        return sum(float(line.rsplit("}", 1)[1].split()[0]) for line in found)
 
 
 @contextmanager

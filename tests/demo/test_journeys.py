@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
@@ -136,14 +136,10 @@ def test_a_document_is_ingested_and_found(desk: Desk) -> None:
 def test_a_job_that_fails_is_tried_again(desk: Desk) -> None:
     """Every tenth document's digest fails once and succeeds at its second try."""
     owner = desk.person()
-    target = next(desk.settings.targets_dir.glob("agentdesk-worker-*.json"))
-    address = json.loads(target.read_text())[0]["targets"][0]
 
     def ended(outcome: str) -> float:
-        series = f'job_name="digest",job_queue="agentdesk",job_outcome="{outcome}"'
-        lines = httpx.get(f"http://{address}/metrics", timeout=5.0).text.splitlines()
-        counts = [line for line in lines if line.startswith("job_run_duration_seconds_count")]
-        return sum(float(line.split()[1]) for line in counts if series in line)
+        labels = f'job_name="digest",job_queue="agentdesk",job_outcome="{outcome}"'
+        return desk.metric("worker", "job_run_duration_seconds_count", labels)
 
     before = ended("retry")
     body = {"title": "terms", "body": "One paragraph."}
@@ -241,6 +237,72 @@ def test_the_cost_fault_makes_runs_dear(desk: Desk) -> None:
     desk.faults.set("cost_spike", 1.0)
 
     assert cost() >= 10 * usual
+
+
+def test_the_loop_fault_sends_agents_in_circles(desk: Desk) -> None:
+    """With the switch on, a run calls one tool until it gives up, and is counted as a loop."""
+    person = desk.person()
+    desk.faults.set("agent_loops", 1.0)
+    body = {"question": "When does our contract renew?"}
+
+    answers = [desk.api.post("/agents/support/run", json=body, headers=person) for _ in range(4)]
+
+    good = [answer.json() for answer in answers if answer.status_code == 200]
+    assert good
+    assert {"I could not find that out."} == {run["answer"] for run in good}
+    assert len(good) <= desk.metric("api", "agent_loops_total", 'gen_ai_agent_name="support"')
+
+
+def test_the_reports_fault_starves_reports_and_nothing_else(desk: Desk) -> None:
+    """Reports that find no connection get 503 while the other pages answer."""
+    person = desk.person()
+    desk.faults.set("slow_reports", 1.0)
+
+    with ThreadPoolExecutor(6) as pool:
+        reports = list(
+            pool.map(lambda _: desk.api.get("/usage", headers=person).status_code, range(6))
+        )
+    page = desk.api.get("/me", headers=person).status_code
+
+    assert {200, 503} == set(reports)
+    assert 200 == page
+    assert 0 < desk.metric("api", "db_client_connection_timeouts_total", '"reports"')
+
+
+def test_readiness_follows_the_health_checks(desk: Desk) -> None:
+    """While the database refuses, its check fails and the API says that it is not ready."""
+
+    def status() -> tuple[int, str]:
+        answer = desk.api.get("/readyz")
+        return answer.status_code, answer.json()["checks"]["database"]["status"]
+
+    assert wait_until(lambda: status() == (200, "healthy"), 20)
+    desk.faults.set("database_down", 1.0)
+    assert wait_until(lambda: status() == (503, "unhealthy"), 20)
+    desk.faults.clear("database_down")
+
+    assert wait_until(lambda: status() == (200, "healthy"), 20)
+
+
+def test_a_token_in_a_log_line_is_masked(desk: Desk) -> None:
+    """The link that AgentDesk logs by mistake is stored without its token."""
+    desk.person()
+
+    lines = [
+        line for line in desk.supervisor.tail("api", 10_000).splitlines() if "welcome mail" in line
+    ]
+
+    assert lines
+    assert all(line.count("/welcome?token=[redacted]") == 1 for line in lines)
+
+
+def test_late_and_overlapping_runs_are_counted(desk: Desk) -> None:
+    """The synchronisation misses runs and overlaps with itself as its schedule is declared."""
+
+    def counted(what: str) -> float:
+        return desk.metric("worker", f"job_{what}_runs_total", 'job_name="sync_customers"')
+
+    assert wait_until(lambda: counted("missed") > 0 and counted("overlapping") > 0, 50)
 
 
 def test_every_process_announces_its_metrics(desk: Desk) -> None:

@@ -230,3 +230,17 @@ def test_the_same_seed_gives_the_same_answers() -> None:
     assert [left.think(ASKED, ["calculator"]) for _ in range(20)] == [
         right.think(ASKED, ["calculator"]) for _ in range(20)
     ]
+
+
+def test_a_model_in_circles_asks_for_the_same_again() -> None:
+    """With every conversation in circles, the tool that is asked for never changes."""
+    mood = Mood(1)
+    asked = [{"role": "user", "content": "Why?"}]
+    seen = [*asked, {"role": "tool", "tool_call_id": "1", "content": "nothing found"}]
+
+    first = mood.think(asked, ["search_documents", "calculator"], circles=1.0).tool
+    again = mood.think(seen, ["search_documents", "calculator"], circles=1.0).tool
+    healed = mood.think(seen, ["search_documents", "calculator"]).tool
+
+    assert first is not None
+    assert (first, None) == (again, healed)

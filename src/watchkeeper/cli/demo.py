@@ -1,11 +1,11 @@
 """Starts AgentDesk, an example AI backend under traffic, and the server that observes it.
 
-Open the URL it prints. After a while an error fault makes an alert fire, and mends itself again.
+Open the URL it prints. After a while faults make an alert fire, and mend themselves again.
 Ctrl-C ends every process that was started.
 
-With --check it drives one fault through firing, delivery and resolution, checks every promise
-(each span and log stored, each trace complete, each panel filled, no process left over), writes
-the figures, and exits 0 only if all of them held.
+With --check it drives one alert through firing, delivery and resolution, checks every promise
+(each span and log stored, each trace complete, each panel filled, each metric seen, no process
+left over), writes the figures, and exits 0 only if all of them held.
 """
 
 from __future__ import annotations

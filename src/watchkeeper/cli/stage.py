@@ -29,7 +29,9 @@ __all__ = ["Stage", "check", "show"]
 
 ALERT = "ApiErrorRate"
 _CALM_S, _FAULT_S = 20.0, 60.0
-"""The show: traffic first, then a fault, again and again."""
+"""The show: traffic first, then faults, again and again."""
+_FAULTS = {"errors": 0.4, "agent_loops": 0.3, "slow_reports": 1.0, "database_down": 0.05}
+"""What goes wrong at once, and how badly; the errors alone make the alert fire."""
 _WARM_UP_S = 12.0
 _DOWN_S = 10.0
 _FIRE_S, _RESOLVE_S = 60.0, 90.0
@@ -130,7 +132,7 @@ def show(stage: Stage, *, duration_s: float | None, browser: bool) -> int:
     """Run the demo for a person, until Ctrl-C or for *duration_s* seconds."""
     stage.start()
     console.print(f"\n[bold green]watchkeeper is live:[/] [link]{stage.url}[/]  (Ctrl-C ends it)")
-    console.print(f"An error fault follows in {_CALM_S:.0f} s: watch {stage.url}/alerts\n")
+    console.print(f"Faults follow in {_CALM_S:.0f} s: watch {stage.url}/alerts\n")
     if browser:
         webbrowser.open(stage.url)
     clock = SystemClock()
@@ -144,8 +146,7 @@ def show(stage: Stage, *, duration_s: float | None, browser: bool) -> int:
             break
         if now_ns >= change_ns:
             faulty = not faulty
-            (stage.faults.set if faulty else stage.faults.clear)("errors")
-            console.print("[red]fault: errors[/]" if faulty else "[green]fault cleared[/]")
+            _disturb(stage) if faulty else _mend(stage)
             change_ns = now_ns + _FAULT_S * _SECOND_NS
     console.print("stopping")
     return 0
@@ -167,11 +168,9 @@ def check(stage: Stage, *, duration_s: float, json_file: Path | None, kill_serve
         stage.pause(_WARM_UP_S)
         if kill_server:
             _kill_server(stage, probe)
-        console.print("[red]fault: errors[/]")
-        stage.faults.set("errors")
+        _disturb(stage)
         probe.alert_fires(_FIRE_S)
-        stage.faults.clear("errors")
-        console.print("[green]fault cleared[/]")
+        _mend(stage)
         probe.alert_resolves(_RESOLVE_S)
         stage.pause(max(0.0, (end_ns - clock.monotonic_ns()) / _SECOND_NS))
         stage.still_running()
@@ -183,6 +182,18 @@ def check(stage: Stage, *, duration_s: float, json_file: Path | None, kill_serve
     finally:
         probe.close()
     return _tell(probe, json_file)
+
+
+def _disturb(stage: Stage) -> None:
+    for name, strength in _FAULTS.items():
+        stage.faults.set(name, strength)
+    console.print(f"[red]faults: {', '.join(_FAULTS)}[/]")
+
+
+def _mend(stage: Stage) -> None:
+    for name in _FAULTS:
+        stage.faults.clear(name)
+    console.print("[green]faults cleared[/]")
 
 
 def _look(stage: Stage, probe: DemoCheck) -> None:

@@ -16,15 +16,21 @@ _CHUNK_CHARS = 200
 _MODEL = "text-embedding-3-small"
 
 
-def ingest(db: Session, document: Document, world_url: str) -> str:
+def ingest(
+    db: Session, document: Document, world_url: str, *, uploaded_s: float, waiting: int
+) -> str:
     """Ingest a document into chunks and return ``indexed`` or ``rejected``.
 
     Args:
         db: An open session; the caller commits.
         document: What to ingest.
         world_url: Base URL of the outside world, whose provider embeds.
+        uploaded_s: When it was uploaded, Unix seconds: how new the newest data is.
+        waiting: How many jobs wait.
     """
     with pipeline("documents") as run:
+        run.watermark(uploaded_s)
+        run.backlog(waiting)
         with run.stage("fetch", items_in=1) as stage:
             text = document.body
             stage.passed(1)

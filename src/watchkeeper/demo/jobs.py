@@ -1,24 +1,29 @@
-"""Background jobs: ingestion, roll-up and digest, on huey."""
+"""Background jobs: ingestion, roll-up, digest and synchronisation, on huey."""
 
 from __future__ import annotations
 
+import itertools
 import random
 import threading
 
 from huey import Huey, RedisHuey, SqliteHuey, crontab
 from huey.api import Task
+from openai import OpenAI
 from sqlalchemy import create_engine, func, select
 from sqlalchemy.orm import Session
 
-from watchkeeper import get_logger
+from watchkeeper import agent_run, bind, get_logger, schedule
 from watchkeeper.demo.faults import FaultSwitch
 from watchkeeper.demo.ingest import ingest
 from watchkeeper.demo.places import Places
 from watchkeeper.demo.tables import Document, Usage, obey_faults, tune
 
-__all__ = ["digest", "huey", "ingest_document", "roll_up"]
+__all__ = ["digest", "huey", "ingest_document", "keep_in_sync", "roll_up", "sync_customers"]
 
 _RETRIES = 2
+_SYNC_S, _SYNC_GRACE_S = 6.0, 2.0
+_HOUSE_MODEL = "desk-mini-1"
+"""A model that AgentDesk runs itself: no price list has it."""
 _places = Places.from_environment()
 _faults = FaultSwitch()
 log = get_logger(__name__)
@@ -31,7 +36,10 @@ def _queue(places: Places) -> Huey:
 
 
 huey = _queue(_places)
-_engine = create_engine(_places.sqlalchemy_url(asynchronous=False), pool_size=5)
+_engine = create_engine(
+    _places.sqlalchemy_url(asynchronous=False), pool_size=5, pool_logging_name="jobs"
+)
+_house = OpenAI(base_url=f"{_places.world_url}/openai/v1", api_key="demo", max_retries=2)
 tune(_engine)
 obey_faults(_engine, _faults)
 
@@ -43,18 +51,22 @@ def _dawdle() -> None:
 
 
 @huey.task(retries=_RETRIES, retry_delay=1)  # type: ignore[untyped-decorator] # huey has no annotations
-def ingest_document(number: int) -> str:
-    """Ingest one document and return its new status."""
+def ingest_document(number: int, uploaded_s: float) -> str:
+    """Ingest one document, uploaded at *uploaded_s*, and return its new status."""
     _dawdle()
     with Session(_engine) as db:
         document = db.get(Document, number)
         if document is None:
             log.warning("document is gone", document=number)
             return "gone"
-        document.status = ingest(db, document, _places.world_url)
-        db.commit()
-        if document.status == "indexed":
-            digest(document.tenant, number)
+        waiting = int(huey.pending_count())
+        with bind(tenant_id=document.tenant):
+            document.status = ingest(
+                db, document, _places.world_url, uploaded_s=uploaded_s, waiting=waiting
+            )
+            db.commit()
+            if document.status == "indexed":
+                digest(document.tenant, number)
         return document.status
 
 
@@ -82,5 +94,35 @@ def digest(tenant: str, number: int, task: Task) -> int:
         raise ConnectionError("the mail server did not answer")
     with Session(_engine) as db:
         count = db.scalar(select(func.count()).where(Document.tenant == tenant)) or 0
-    log.info("digest written", tenant=tenant, documents=count)
+    # No line says that this call is to be recorded: the client's integration does it.
+    with agent_run("digest", tenant_id=tenant):
+        _house.chat.completions.create(
+            model=_HOUSE_MODEL,
+            max_tokens=200,
+            messages=[{"role": "user", "content": f"Say in a line what {count} documents mean."}],
+        )
+    log.info("digest written", documents=count)
     return int(count)
+
+
+@huey.task()  # type: ignore[untyped-decorator] # likewise
+def sync_customers(run: int) -> int:
+    """Fetch the customers; every fourth run is slower than its schedule, every fourth fails."""
+    if run % 4 == 1:
+        threading.Event().wait(_SYNC_S + 1.0)
+    if run % 4 == 3:
+        raise ConnectionError("the customer database did not answer")
+    return run
+
+
+def keep_in_sync() -> None:
+    """Start the clock that queues `sync_customers`, and declare when it is due."""
+    schedule("sync_customers", every_s=_SYNC_S, grace_s=_SYNC_GRACE_S)
+
+    def tick() -> None:
+        pause = threading.Event()
+        for run in itertools.count():
+            sync_customers(run)
+            pause.wait(_SYNC_S)
+
+    threading.Thread(target=tick, name="sync-clock", daemon=True).start()

@@ -90,6 +90,7 @@ def processes(settings: DemoSettings) -> tuple[PlannedProcess, ...]:
         "WATCHKEEPER_ENDPOINT": settings.endpoint,
         "WATCHKEEPER_TARGETS_DIR": str(settings.targets_dir),
         "WATCHKEEPER_SPOOL_DIR": str(settings.base_dir / "spool"),
+        "WATCHKEEPER_USERS_DIR": str(settings.base_dir / "users"),
         "WATCHKEEPER_ENVIRONMENT": "demo",
     }
 

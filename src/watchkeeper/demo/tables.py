@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from typing import Any
 
 from sqlalchemy import Engine, ForeignKey, String, Text, event
@@ -76,10 +77,10 @@ def tune(engine: Engine) -> None:
 
 
 def obey_faults(engine: Engine, faults: FaultSwitch) -> None:
-    """Refuse connections while the database is meant to be down."""
+    """Refuse a share of connections while the database is meant to be down."""
 
     @event.listens_for(engine, "checkout")
     def refuse(_connection: object, _record: object, _proxy: object) -> None:
-        if faults.strength("database_down") > 0:
+        if random.random() < faults.strength("database_down"):
             reason = ConnectionRefusedError("connection refused")
             raise OperationalError("checkout", None, reason)

@@ -7,14 +7,18 @@ from watchkeeper.demo.serving import end_with_parent
 
 watchkeeper.configure(service="agentdesk-worker", version="1.0.0")
 
-from watchkeeper.demo.jobs import huey  # noqa: E402 - configured first, so that huey is observed
+from watchkeeper.demo.jobs import (  # noqa: E402 - configured first, so that huey is observed
+    huey,
+    keep_in_sync,
+)
 
 
 def main() -> None:
     """Work until SIGTERM or SIGINT."""
     end_with_parent()
+    keep_in_sync()
     huey.create_consumer(
-        workers=2,
+        workers=3,
         worker_type="thread",
         periodic=True,
         initial_delay=0.05,

@@ -10,14 +10,27 @@ from contextlib import asynccontextmanager
 
 import watchkeeper
 
-watchkeeper.configure(service="agentdesk-api", version="1.4.0")
+watchkeeper.configure(
+    service="agentdesk-api",
+    version="1.4.0",
+    # The one route that is asked all the time; failed, slow and new requests of it are kept anyway.
+    sample_rules={"GET /me": 0.2},
+    baggage_keys=["journey"],
+    genai_latest=True,
+)
 
 from fastapi import Depends, FastAPI, Request  # noqa: E402 - configured first, as the one line says
 from fastapi.responses import JSONResponse  # noqa: E402 - likewise
-from sqlalchemy.exc import OperationalError  # noqa: E402 - likewise
+from sqlalchemy.exc import OperationalError, TimeoutError  # noqa: E402, A004 - likewise
 from starlette.middleware.sessions import SessionMiddleware  # noqa: E402 - likewise
 
-from watchkeeper.demo.app import agents, database, documents, identity  # noqa: E402 - likewise
+from watchkeeper.demo.app import (  # noqa: E402 - likewise
+    agents,
+    database,
+    documents,
+    health,
+    identity,
+)
 from watchkeeper.demo.faults import FaultSwitch  # noqa: E402 - likewise
 from watchkeeper.demo.serving import serve  # noqa: E402 - likewise
 
@@ -44,6 +57,7 @@ async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
     log.info("AgentDesk is ready")
     yield
     await database.engine.dispose()
+    await database.reports.dispose()
 
 
 def build() -> FastAPI:
@@ -51,13 +65,15 @@ def build() -> FastAPI:
     app = FastAPI(title="AgentDesk", version="1.4.0", lifespan=lifespan)
     app.add_middleware(SessionMiddleware, secret_key="agentdesk-demo")  # noqa: S106 - a demo
     disturbed = [Depends(disturb)]
+    app.include_router(health.router)
     app.include_router(identity.router)
     app.include_router(documents.router, dependencies=disturbed)
     app.include_router(agents.router, dependencies=disturbed)
 
     @app.exception_handler(OperationalError)
-    async def database_down(_request: Request, error: OperationalError) -> JSONResponse:
-        log.error("the database refused", error=str(error.orig))
+    @app.exception_handler(TimeoutError)
+    async def database_down(_request: Request, error: Exception) -> JSONResponse:
+        log.error("the database refused", error=str(getattr(error, "orig", error)))
         return JSONResponse({"detail": "the database is not available"}, status_code=503)
 
     # Handled here, as uvicorn closes the connection under an exception that nobody handled, and
@@ -66,10 +82,6 @@ def build() -> FastAPI:
     async def stale_cache(_request: Request, error: StaleCacheError) -> JSONResponse:
         log.error("the request failed", exc_info=error)
         return JSONResponse({"detail": "something went wrong on our side"}, status_code=500)
-
-    @app.get("/healthz")
-    async def healthz() -> dict[str, str]:
-        return {"status": "ok"}
 
     return app
 

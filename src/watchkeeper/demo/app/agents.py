@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from watchkeeper import agent_run, get_logger, tool_call
 from watchkeeper.demo.app.database import session
 from watchkeeper.demo.app.identity import CurrentUser
-from watchkeeper.demo.app.models import AnthropicModel, Model, OpenAIModel
+from watchkeeper.demo.app.models import AnthropicModel, Model, OpenAIModel, Wish
 from watchkeeper.demo.app.tools import use
 from watchkeeper.demo.faults import FaultSwitch
 from watchkeeper.demo.places import Places
@@ -33,6 +33,7 @@ Session = Annotated[AsyncSession, Depends(session)]
 
 AGENTS = {"support": "gpt-4o-mini", "research": "claude-haiku-4-5", "billing": "gpt-4o"}
 """Each agent and its model."""
+_TOOL_CALLS_MAX = 6
 _DEAR = {"support": "gpt-4o", "research": "claude-opus-4-1", "billing": "gpt-4o"}
 
 
@@ -56,9 +57,7 @@ async def run(name: str, body: Question, user: CurrentUser, db: Session) -> dict
     if name not in AGENTS:
         raise HTTPException(404, "no such agent")
     try:
-        with agent_run(
-            name, conversation_id=body.conversation, user_id=str(user.id), tenant_id=user.tenant
-        ) as running:
+        with agent_run(name, conversation_id=body.conversation) as running:
             answer = await _think(_model(name), body.question, db, user.tenant)
             tokens = running.input_tokens + running.output_tokens
     except (OpenAIError, AnthropicError) as error:
@@ -70,12 +69,22 @@ async def run(name: str, body: Question, user: CurrentUser, db: Session) -> dict
 
 
 async def _think(model: Model, question: str, db: AsyncSession, tenant: str) -> str:
-    results = []
-    for wish in await model.plan(question):
-        try:
-            with tool_call(wish.name, call_id=wish.id):
-                text = await use(wish.name, wish.arguments, db, tenant)
-        except (LookupError, ValueError) as error:
-            text = f"the tool failed: {error}"
-        results.append((wish, text))
-    return await model.answer(question, results)
+    results: list[tuple[Wish, str]] = []
+    wishes = await model.plan(question)
+    while True:
+        results += [(wish, await _call(wish, db, tenant)) for wish in wishes]
+        reply = await model.answer(question, results)
+        if not reply.wishes:
+            return reply.text
+        if len(results) >= _TOOL_CALLS_MAX:
+            log.warning("the agent went in circles", tool_calls=len(results))
+            return "I could not find that out."
+        wishes = reply.wishes
+
+
+async def _call(wish: Wish, db: AsyncSession, tenant: str) -> str:
+    try:
+        with tool_call(wish.name, call_id=wish.id, arguments=wish.arguments):
+            return await use(wish.name, wish.arguments, db, tenant)
+    except (LookupError, ValueError) as error:
+        return f"the tool failed: {error}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, HTTPException
@@ -11,7 +12,7 @@ from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from watchkeeper import get_logger
-from watchkeeper.demo.app.database import session
+from watchkeeper.demo.app.database import report_session, session
 from watchkeeper.demo.app.identity import CurrentUser
 from watchkeeper.demo.jobs import ingest_document
 from watchkeeper.demo.tables import Chunk, Document, Usage
@@ -22,6 +23,7 @@ _PAGE = 20
 router = APIRouter()
 log = get_logger(__name__)
 Session = Annotated[AsyncSession, Depends(session)]
+ReportSession = Annotated[AsyncSession, Depends(report_session)]
 
 
 class Upload(BaseModel):
@@ -37,7 +39,7 @@ async def upload(body: Upload, user: CurrentUser, db: Session) -> dict[str, Any]
     document = Document(tenant=user.tenant, owner_id=user.id, title=body.title, body=body.body)
     db.add(document)
     await db.commit()
-    await run_in_threadpool(ingest_document, document.id)
+    await run_in_threadpool(ingest_document, document.id, time.time())
     log.info("document accepted", document=document.id, characters=len(body.body))
     return {"id": document.id, "status": document.status}
 
@@ -81,7 +83,7 @@ async def search(q: str, user: CurrentUser, db: Session) -> dict[str, Any]:
 
 
 @router.get("/usage")
-async def usage(user: CurrentUser, db: Session) -> dict[str, int]:
+async def usage(user: CurrentUser, db: ReportSession) -> dict[str, int]:
     """Return the tokens that each agent took for the tenant."""
     rows = await db.execute(
         select(Usage.agent, func.sum(Usage.tokens))

@@ -22,6 +22,8 @@ _QUESTIONS = (
     "What is 12 percent of the open invoices?",
     "Which customer asked for a refund?",
 )
+_OLD_PROXY = 0.02
+"""Share of requests that pass a proxy which writes trace context that nobody can read."""
 _PARAGRAPH = "the customer asked for a summary of the report and the refund of the contract "
 
 
@@ -42,10 +44,12 @@ class Person:
         self._oauth = number % 4 == 3
         self._generation = 0
         self._registered = False
+        self._journey = "sign-in"
 
     async def step(self) -> None:
         """Do one thing."""
         if self._token is None:
+            self._journey = "sign-in"
             await self._sign_in()
             return
         if self._random.random() < self._faults.strength("failed_logins"):
@@ -65,12 +69,16 @@ class Person:
         for weight, journey in journeys:
             luck -= weight
             if luck < 0:
+                self._journey = journey.__name__.strip("_").replace("_", "-")
                 await journey()
                 return
         await self._browse()
 
     async def _send(self, method: str, path: str, **rest: Any) -> httpx.Response | None:
         headers = {"Authorization": f"Bearer {self._token}"} if self._token else {}
+        headers["baggage"] = f"journey={self._journey}"
+        if self._random.random() < _OLD_PROXY:
+            headers["traceparent"] = "from-an-old-proxy"
         self._counters.sent()
         began = time.monotonic()
         try:

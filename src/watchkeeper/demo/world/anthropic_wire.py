@@ -30,7 +30,8 @@ def routes(mood: Mood, faults: FaultSwitch) -> list[Route]:
         body = await request.json()
         tools = [tool["name"] for tool in body.get("tools", [])]
         long = faults.strength("cost_spike") > 0
-        thought = mood.think(body["messages"], tools, long=long)
+        circles = faults.strength("agent_loops")
+        thought = mood.think(body["messages"], tools, long=long, circles=circles)
         await asyncio.sleep(thought.first_chunk_s)
         if thought.status != 200:
             return _error(thought.status)
@@ -64,9 +65,9 @@ def _message(thought: Thought, number: str, model: str) -> dict[str, Any]:
         "stop_reason": "tool_use" if thought.tool else "end_turn",
         "stop_sequence": None,
         "usage": {
-            "input_tokens": thought.input_tokens - thought.cached_tokens,
+            "input_tokens": thought.input_tokens - thought.cached_tokens - thought.written_tokens,
             "cache_read_input_tokens": thought.cached_tokens,
-            "cache_creation_input_tokens": 0,
+            "cache_creation_input_tokens": thought.written_tokens,
             "output_tokens": thought.output_tokens,
         },
     }

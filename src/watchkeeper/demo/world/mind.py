@@ -43,6 +43,8 @@ _WORDS = [
     "as",
     "before",
 ]
+_STUBBORN = "the contract, once more"
+"""What a model asks for that goes in circles."""
 _RATE_LIMITED, _BROKEN = 0.015, 0.01
 _TOKENS_A_SECOND = 160.0
 
@@ -63,7 +65,12 @@ class Thought:
     """A tool that the model wants called, with its arguments, instead of text."""
     input_tokens: int
     cached_tokens: int
+    """Part of the input that was read from a cache."""
+    written_tokens: int
+    """Part of the input that was written to a cache."""
     output_tokens: int
+    reasoning_tokens: int
+    """Part of the output."""
     first_chunk_s: float
     total_s: float
 
@@ -81,7 +88,12 @@ class Mood:
         self._speed = speed
 
     def think(
-        self, messages: list[dict[str, Any]], tools: list[str], *, long: bool = False
+        self,
+        messages: list[dict[str, Any]],
+        tools: list[str],
+        *,
+        long: bool = False,
+        circles: float = 0.0,
     ) -> Thought:
         """Return the answer to a conversation.
 
@@ -91,6 +103,7 @@ class Mood:
             messages: The conversation as it was sent.
             tools: Names of the tools that may be called.
             long: Whether to answer at length, which costs more.
+            circles: Share of conversations in which the same tool is asked for for ever.
         """
         draw = self._random
         prompt = json.dumps(messages)
@@ -101,15 +114,24 @@ class Mood:
         words = draw.randint(400, 700) if long else draw.randint(15, 60)
         text = " ".join(draw.choice(_WORDS) for _ in range(words))
         tool = None
-        if tools and not seen:
+        stubborn = circles > 0 and (_STUBBORN in prompt or draw.random() < circles)
+        if tools and stubborn:
+            tool = ("search_documents", {"query": _STUBBORN})
+            text = ""
+        elif tools and not seen:
             name = draw.choice(tools)
             tool = (name, _arguments(name, draw))
             text = ""
         output = tokens_of(text) if text else 24
         inputs = tokens_of(prompt)
+        # What a first call of a conversation writes to the cache, the next ones read.
         cached = inputs // 2 if seen and inputs > 200 else 0
+        written = inputs // 2 if tools and not seen else 0
+        reasoning = output // 4 if text else 0
         total_s = first_s + output / _TOKENS_A_SECOND / self._speed
-        return Thought(status, text, tool, inputs, cached, output, first_s, total_s)
+        return Thought(
+            status, text, tool, inputs, cached, written, output, reasoning, first_s, total_s
+        )
 
 
 def _is_result(message: dict[str, Any]) -> bool:

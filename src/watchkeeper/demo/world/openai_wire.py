@@ -32,7 +32,8 @@ def routes(mood: Mood, faults: FaultSwitch) -> list[Route]:
         body = await request.json()
         tools = [tool["function"]["name"] for tool in body.get("tools", [])]
         long = faults.strength("cost_spike") > 0
-        thought = mood.think(body["messages"], tools, long=long)
+        circles = faults.strength("agent_loops")
+        thought = mood.think(body["messages"], tools, long=long, circles=circles)
         await asyncio.sleep(thought.first_chunk_s)
         if thought.status != 200:
             return _error(thought.status)
@@ -111,6 +112,7 @@ def _usage(thought: Thought) -> dict[str, Any]:
         "completion_tokens": thought.output_tokens,
         "total_tokens": thought.input_tokens + thought.output_tokens,
         "prompt_tokens_details": {"cached_tokens": thought.cached_tokens},
+        "completion_tokens_details": {"reasoning_tokens": thought.reasoning_tokens},
     }
 
 

@@ -1,0 +1,28 @@
+"""Names of series are compared with the vocabulary, both ways."""
+
+from __future__ import annotations
+
+from watchkeeper.verify.names import MAY_BE_UNSEEN, undeclared, unseen
+from watchkeeper.vocabulary.metrics import METRIC_BY_NAME, METRICS
+
+
+def test_what_nobody_declared_is_named() -> None:
+    """Declared series, those of Prometheus and times of creation are known; others are not."""
+    known = ["up", "scrape_samples_scraped", "auth_attempts_total", "auth_attempts_created"]
+
+    assert ["auth_attempt", "my_created"] == undeclared([*known, "my_created", "auth_attempt"])
+
+
+def test_a_metric_is_seen_by_any_of_its_series() -> None:
+    """One series of a histogram is enough; without any the metric is missing."""
+    every = {metric.name for metric in METRICS}
+
+    assert sorted(every) == unseen([])
+    assert sorted(every - {"job.wait.duration"}) == unseen(["job_wait_duration_seconds_count"])
+
+
+def test_what_may_be_missing_is_declared_and_rare() -> None:
+    """Only metrics that exist are excused, each with what would have to fail."""
+    assert set(MAY_BE_UNSEEN) <= set(METRIC_BY_NAME)
+    assert all(MAY_BE_UNSEEN.values())
+    assert 6 == len(MAY_BE_UNSEEN)
