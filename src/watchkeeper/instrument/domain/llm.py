@@ -186,8 +186,8 @@ class LlmCall(Scope):
             self._stream_error = error
 
     def _start(self, host: Host) -> RecordedSpan:
-        if not prices.WARM.locked():
-            prices.warm_prices()
+        if self._provider not in prices.WARMED:
+            prices.warm_prices(self._provider, self._model, host.settings.llm_prices)
         run = self._run = RUN.get()
         attributes: dict[str, Any] = {
             "gen_ai.operation.name": self._operation,
