@@ -200,6 +200,10 @@ class GenAi:
             if below is not None and below[0]:
                 self._note(span, 0, 0)
                 return
+            if span.span_id in claims.parents:
+                # The call below still goes on; it counts when it ends, and is a step here and now.
+                self._note(span, 1, 0)
+                return
         self._note(span, 1, 0)
         provider, model = _text(attributes, _PROVIDER), _text(attributes, _MODEL)
         key = (operation, provider, model, _error(span, attributes))
@@ -338,7 +342,13 @@ def _error(span: RecordedSpan, attributes: Mapping[str, Any]) -> str:
     error = attributes.get("error.type")
     if error:
         return str(error)
-    return "_OTHER" if span.status_code is StatusCode.ERROR else ""
+    if span.status_code is not StatusCode.ERROR:
+        return ""
+    for event in reversed(span.events):
+        if event.name == "exception":
+            kind = (event.attributes or {}).get("exception.type")
+            return str(kind) if kind else "_OTHER"
+    return "_OTHER"
 
 
 def _usage(attributes: Mapping[str, Any]) -> tuple[Any, Any, int, int, int]:

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Protocol
 
 from opentelemetry.context import Context
-from opentelemetry.trace import SpanKind
+from opentelemetry.trace import SpanKind, TracerProvider
 from opentelemetry.util.types import AttributeValue
 
 from watchkeeper.clock import Clock
@@ -25,6 +25,11 @@ __all__ = ["Host", "Starter", "attach", "current", "detach"]
 
 class Starter(Protocol):
     """Starts spans; the recorder."""
+
+    @property
+    def tracer_provider(self) -> TracerProvider:
+        """The same through the OpenTelemetry API, for libraries that trace themselves."""
+        ...
 
     def start(
         self,

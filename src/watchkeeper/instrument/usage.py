@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextvars import ContextVar
 from typing import NamedTuple, Protocol
 
-__all__ = ["CALL", "NO_USAGE", "RUN", "Attempted", "Claims", "Run", "Usage", "claims"]
+from opentelemetry.context import Context
+
+__all__ = ["CALL", "NO_USAGE", "RUN", "Attempted", "Claims", "Run", "Usage", "above", "claims"]
 
 _CLAIMS_MAX = 4_096
 
@@ -114,30 +117,43 @@ CALL: ContextVar[Attempted | None] = ContextVar("watchkeeper_llm_call", default=
 """The `llm_call` around, which then counts for whatever its client traces."""
 
 
-class Claims:
-    """The latest span ids whose tokens somebody else counts; bounded, the oldest are forgotten."""
+above: list[Callable[[], Context | None]] = []
+"""Asked for the parent of an LLM call by those frameworks whose model span is not the current one."""
 
-    __slots__ = ("_maximum", "ids")
+
+class Claims:
+    """The latest spans of `llm_call`, whose tokens count; bounded, the oldest are forgotten."""
+
+    __slots__ = ("_maximum", "ids", "parents")
 
     def __init__(self, maximum: int = _CLAIMS_MAX) -> None:
         self.ids: dict[int, None] = {}
-        """The ids, in the order in which they came."""
+        """The span ids, in the order in which they came: a model call directly below never counts."""
+        self.parents: dict[int, None] = {}
+        """The ids of the spans above them: if such a one is a model call, it does not count.
+
+        Needed where the span above ends first, as a framework's does when a stream is abandoned.
+        """
         self._maximum = maximum
 
-    def add(self, span_id: int) -> None:
-        """Remember *span_id*."""
-        ids = self.ids
+    def add(self, span_id: int, parent_id: int = 0) -> None:
+        """Remember a span and the one above it; 0 means none."""
+        ids, parents = self.ids, self.parents
         ids[span_id] = None
-        if len(ids) > self._maximum:
-            try:
+        if parent_id:
+            parents[parent_id] = None
+        try:
+            if len(ids) > self._maximum:
                 ids.pop(next(iter(ids)), None)
-            except (RuntimeError, StopIteration):
-                # Another thread was at it in the same moment; the next call makes room.
-                return
+            if len(parents) > self._maximum:
+                parents.pop(next(iter(parents)), None)
+        except (RuntimeError, StopIteration):
+            # Another thread was at it in the same moment; the next call makes room.
+            return
 
     def __contains__(self, span_id: int) -> bool:
         return span_id in self.ids
 
 
 claims = Claims()
-"""Spans of `llm_call`: they count; model calls directly below them do not."""
+"""Of this process."""

@@ -16,7 +16,7 @@ from watchkeeper.instrument.recorder.span import RecordedSpan
 from watchkeeper.instrument.usage import RUN, Run
 from watchkeeper.vocabulary.limits import limit
 
-__all__ = ["AgentRun", "ToolCall", "agent_run", "tool_call"]
+__all__ = ["AgentRun", "ToolCall", "agent_run", "finish_run", "look_for_loop", "tool_call"]
 
 _ID_MAX = 512
 _KEPT_MAX = limit("agent_calls_kept_max")
@@ -132,27 +132,40 @@ class AgentRun(CallableScope):
                 RUN.reset(token)
 
     def _finish(self, host: Host, span: RecordedSpan, error: BaseException | None) -> None:
-        run = self._run
-        found = span.attributes
-        found["agent.run.steps"] = run.calls + run.tools
-        found["agent.outcome"] = "success"
+        outcome = "success"
         if error is not None:
             fail(span, error)
-            found["agent.outcome"] = "error" if isinstance(error, Exception) else "cancelled"
-        if run.input_tokens or run.output_tokens:
-            found["gen_ai.usage.input_tokens"] = run.input_tokens
-            found["gen_ai.usage.output_tokens"] = run.output_tokens
-        if run.priced:
-            found["llm.cost_usd"] = run.cost_usd
+            outcome = "error" if isinstance(error, Exception) else "cancelled"
         if self._output is not None:
             output = content_text(host, self._output)
             if output is not None:
-                found["gen_ai.output.messages"] = output
+                span.attributes["gen_ai.output.messages"] = output
         end_ns = max(host.clock.now_ns(), span.start_ns)
-        fields: dict[str, object] = {name: found[name] for name in _LOGGED if name in found}
-        fields["duration_s"] = (end_ns - span.start_ns) / 1e9
-        host.event("agent.run", "info" if error is None else "error", fields)
+        finish_run(host, span, self._run, outcome, end_ns)
         span.end(end_ns)
+
+
+def finish_run(host: Host, span: RecordedSpan, run: Run, outcome: str, end_ns: int) -> None:
+    """Write what a run added up on its span, and its log event; the caller ends the span.
+
+    Args:
+        host: Writes the event.
+        span: The agent's span, complete but for these sums.
+        run: What was added up.
+        outcome: ``success``, ``error`` or ``cancelled``.
+        end_ns: When the run ended, nanoseconds since the epoch.
+    """
+    found = span.attributes
+    found["agent.run.steps"] = run.calls + run.tools
+    found["agent.outcome"] = outcome
+    if run.input_tokens or run.output_tokens:
+        found["gen_ai.usage.input_tokens"] = run.input_tokens
+        found["gen_ai.usage.output_tokens"] = run.output_tokens
+    if run.priced:
+        found["llm.cost_usd"] = run.cost_usd
+    fields: dict[str, object] = {name: found[name] for name in _LOGGED if name in found}
+    fields["duration_s"] = (end_ns - span.start_ns) / 1e9
+    host.event("agent.run", "info" if outcome == "success" else "error", fields)
 
 
 def agent_run(
@@ -209,31 +222,40 @@ class ToolCall(CallableScope):
         if run is not None:
             attributes["gen_ai.agent.name"] = run.name
             if self._arguments is not None:
-                self._look_for_loop(host, run)
+                look_for_loop(host, run, self._name, self._arguments)
         name = f"execute_tool {self._name}"
         return host.recorder.start(name, SpanKind.INTERNAL, attributes)
-
-    def _look_for_loop(self, host: Host, run: Run) -> None:
-        repeats = run.repeat(self._name, content_hash(self._arguments), _KEPT_MAX)
-        if repeats != host.settings.agent_loop_repeats or self._name in run.looped:
-            return
-        run.looped |= {self._name}
-        host.metrics.counter("agent.loops").child((run.name, self._name)).inc()
-        host.event(
-            "agent.loop",
-            "warning",
-            {
-                "gen_ai.agent.name": run.name,
-                "gen_ai.tool.name": self._name,
-                "agent.loop.repeats": repeats,
-            },
-        )
 
     def _finish(self, host: Host, span: RecordedSpan, error: BaseException | None) -> None:
         del host
         if error is not None:
             fail(span, error)
         span.end()
+
+
+def look_for_loop(host: Host, run: Run, tool: str, arguments: object) -> None:
+    """Count and tell, once for each run and tool, that *run* keeps calling *tool* in vain.
+
+    Args:
+        host: Its settings say how many repeats make a loop.
+        run: The run that calls.
+        tool: Name of the tool.
+        arguments: What it is called with now; only a hash is kept.
+    """
+    repeats = run.repeat(tool, content_hash(arguments), _KEPT_MAX)
+    if repeats != host.settings.agent_loop_repeats or tool in run.looped:
+        return
+    run.looped |= {tool}
+    host.metrics.counter("agent.loops").child((run.name, tool)).inc()
+    host.event(
+        "agent.loop",
+        "warning",
+        {
+            "gen_ai.agent.name": run.name,
+            "gen_ai.tool.name": tool,
+            "agent.loop.repeats": repeats,
+        },
+    )
 
 
 def tool_call(name: str, *, call_id: str | None = None, arguments: object = None) -> ToolCall:

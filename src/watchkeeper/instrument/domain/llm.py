@@ -20,7 +20,7 @@ from watchkeeper.instrument.guard import record_failure
 from watchkeeper.instrument.host import Host
 from watchkeeper.instrument.recorder.clean import clean_value
 from watchkeeper.instrument.recorder.span import RecordedSpan
-from watchkeeper.instrument.usage import CALL, RUN, Attempted, Run, Usage, claims
+from watchkeeper.instrument.usage import CALL, RUN, Attempted, Run, Usage, above, claims
 
 __all__ = ["LlmCall", "llm_call"]
 
@@ -73,7 +73,6 @@ class LlmCall(Scope):
         self._input = input
         self._answer = Answer()
         self.causes: tuple[str, ...] = ()
-        self._parent: Context | None = None
         self._run: Run | None = None
         self._token_call: Token[Attempted | None] | None = None
         self._started_ns = 0
@@ -212,8 +211,8 @@ class LlmCall(Scope):
                 attributes["gen_ai.input.messages"] = prompt
         self._started_ns = host.clock.monotonic_ns()
         name = f"{self._operation} {self._model}"
-        span = host.recorder.start(name, SpanKind.CLIENT, attributes, self._parent)
-        claims.add(span.span_id)
+        span = host.recorder.start(name, SpanKind.CLIENT, attributes, _parent() if above else None)
+        claims.add(span.span_id, span.parent_id)
         self._token_call = CALL.set(self)
         self._open_host = host
         return span
@@ -329,6 +328,14 @@ class LlmCall(Scope):
             "info" if kind is None else "warning" if kind == "abandoned" else "error",
             fields,
         )
+
+
+def _parent() -> Context | None:
+    for ask in above:
+        found = ask()
+        if found is not None:
+            return found
+    return None
 
 
 def llm_call(

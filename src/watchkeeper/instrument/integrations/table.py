@@ -6,15 +6,17 @@ Nothing heavy is imported by `install`: a library that the application never imp
 from __future__ import annotations
 
 import importlib
+import logging
 import sys
 from collections.abc import Callable, Iterable
 from functools import partial
 from typing import NamedTuple
 
 from watchkeeper.errors import SettingError
-from watchkeeper.instrument.guard import guard, record_failure
+from watchkeeper.instrument.guard import guard, log_once, record_failure
 from watchkeeper.instrument.host import Host
 from watchkeeper.instrument.integrations.imports import ImportWatch
+from watchkeeper.instrument.integrations.missing import MissingPackage
 
 __all__ = ["TABLE", "Integration", "install", "installed", "uninstall"]
 
@@ -54,6 +56,9 @@ TABLE: tuple[Integration, ...] = (
     Integration("authlib", "authlib.integrations.base_client", f"{_OURS}authlib"),
     Integration("openai", "openai", f"{_OURS}openai"),
     Integration("anthropic", "anthropic", f"{_OURS}anthropic"),
+    # Late enough that what OpenInference imports of it is there.
+    Integration("langchain", "langchain_core.runnables.base", f"{_OURS}langchain"),
+    Integration("pydantic_ai", "pydantic_ai.agent", f"{_OURS}pydantic_ai"),
 )
 
 
@@ -145,5 +150,14 @@ def _switch_on(host: Host, row: Integration) -> None:
     try:
         module = importlib.import_module(row.module)
         _STATE.undo[row.name] = module.instrument(host)
+    except MissingPackage as missing:
+        log_once(
+            (row.name, missing.package),
+            logging.WARNING,
+            "watchkeeper: %s. Fix: %s, or leave %s out of the setting `instrument`.",
+            missing,
+            missing.fix,
+            row.name,
+        )
     except Exception as error:  # noqa: BLE001 - never into the application
         record_failure(f"integrations.{row.name}", error)

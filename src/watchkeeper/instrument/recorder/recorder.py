@@ -10,7 +10,7 @@ import weakref
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from opentelemetry.context import Context
 from opentelemetry.trace import Span, SpanKind, TracerProvider, TraceState
@@ -41,6 +41,7 @@ from watchkeeper.instrument.recorder.records import (
 from watchkeeper.instrument.recorder.sampling import ParentRatioSampler, Sampler
 from watchkeeper.instrument.recorder.span import (
     EXCLUDED,
+    RECORDED,
     SAMPLED,
     EndHook,
     Lane,
@@ -169,11 +170,12 @@ class Recorder:
         Returns:
             The span; end it with ``end()``.
         """
-        parent = current_span(parent_context)
+        # Any: no type checker follows a class into a set.
+        parent: Any = current_span(parent_context)
         lane = self._lane
         state: TraceState | None
         tail: Tail | None = None
-        if type(parent) is RecordedSpan:
+        if type(parent) in RECORDED:
             trace_id = parent.trace_id
             parent_id = parent.span_id
             flags = parent_flags = parent.flags

@@ -29,7 +29,7 @@ from watchkeeper.instrument.recorder.protocols import SpanQueue, Tail
 from watchkeeper.instrument.recorder.readable import SdkNames
 from watchkeeper.instrument.recorder.records import RecorderLimits
 
-__all__ = ["EndHook", "Lane", "RecordedSpan", "Scope", "SpanEvent", "SpanLink"]
+__all__ = ["RECORDED", "EndHook", "Lane", "RecordedSpan", "Scope", "SpanEvent", "SpanLink"]
 
 SAMPLED = 0x01
 EXCLUDED = 0x100
@@ -467,3 +467,7 @@ def _traceback(error: BaseException) -> str:
         return "".join(traceback.format_exception(error))
     except Exception:  # noqa: BLE001 - formatting runs foreign code
         return "".join(traceback.format_tb(error.__traceback__))
+
+
+RECORDED: set[type] = {RecordedSpan}
+"""The class and those derived from it, for a look-up that is quicker than ``isinstance``."""

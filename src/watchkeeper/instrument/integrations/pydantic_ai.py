@@ -1,0 +1,63 @@
+"""PydanticAI: agent runs, model calls and tool calls, from the spans that it makes by itself.
+
+Agents that the application instruments in its own way (`Agent.instrument_all`, `agent.instrument`,
+a capability) stay as they are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from watchkeeper.instrument.host import Host
+from watchkeeper.instrument.integrations.frameworks import FrameworkProvider
+
+__all__ = ["instrument"]
+
+_FORMATS = (6, 5)
+"""Versions of the data format, the newest first; older releases have their own default."""
+
+
+def instrument(host: Host) -> Callable[[], None]:
+    """Let every agent of the process record through *host*, unless it is instrumented otherwise.
+
+    Returns:
+        A function that undoes it.
+    """
+    from pydantic_ai.agent import Agent
+
+    before = Agent._instrument_default  # noqa: SLF001 - there is no public way to read it
+    if before:
+        return _nothing
+    settings = _settings(host)
+    Agent.instrument_all(settings)
+
+    def undo() -> None:
+        if Agent._instrument_default is settings:  # noqa: SLF001 - as above
+            Agent.instrument_all(before)
+
+    return undo
+
+
+def _settings(host: Host) -> Any:
+    from pydantic_ai.models.instrumented import InstrumentationSettings
+
+    options: dict[str, Any] = {
+        "tracer_provider": FrameworkProvider(host.recorder.tracer_provider),
+        "include_content": host.settings.capture_content,
+        "include_binary_content": False,
+    }
+    # Newer ones last: a release that does not know one is asked again without it.
+    newer: list[dict[str, Any]] = [
+        {"include_model_request_parameters": False, "version": version} for version in _FORMATS
+    ]
+    for more in newer:
+        try:
+            return InstrumentationSettings(**options, **more)
+        except (TypeError, ValueError):
+            continue
+    return InstrumentationSettings(**options)
+
+
+def _nothing() -> None:
+    """Undo nothing: the application had instrumented the agents itself."""
