@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import fcntl
 import multiprocessing
+import resource
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -110,7 +113,7 @@ def work(folder: str, number: int) -> None:
     for index in range(200):
         counted.see(f"shared-{index}")
         counted.see(f"own-{number}-{index}")
-    counted.counts()
+    counted.flush()
 
 
 def test_processes_at_the_same_time_lose_nobody(tmp_path: Path) -> None:
@@ -123,6 +126,41 @@ def test_processes_at_the_same_time_lose_nobody(tmp_path: Path) -> None:
         process.join(50)
     assert [0, 0, 0] == [process.exitcode for process in processes]
     assert {TODAY: 800.0} == users(tmp_path, HandClock()).counts()
+
+
+def test_a_user_who_came_while_the_file_was_held_is_not_lost(tmp_path: Path) -> None:
+    """Nobody waits for a held file; who waits in memory is on disk once the process has ended."""
+    clock = HandClock()
+    counted, other = users(tmp_path, clock), users(tmp_path, clock)
+    counted.see("ann")
+    [path] = tmp_path.glob("*.bin")
+    with path.open("rb") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        counted.see("bob")
+        assert ({TODAY: 2.0}, {TODAY: 1.0}) == (counted.counts(), other.counts())
+        threading.Timer(0.05, fcntl.flock, (held, fcntl.LOCK_UN)).start()
+        counted.flush()
+    assert {TODAY: 2.0} == other.counts()
+
+
+def test_a_user_who_came_while_the_disk_was_full_counts_once(tmp_path: Path) -> None:
+    """What another process wrote meanwhile is not written again once there is room."""
+    clock = HandClock()
+    counted, other = users(tmp_path, clock), users(tmp_path, clock)
+    counted.see("ann")
+    [path] = tmp_path.glob("*.bin")
+    with path.open("rb") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        counted.see("bob")
+    other.see("bob")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (path.stat().st_size + 4, before[1]))
+        counted.see("cem")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    counted.flush()
+    assert {TODAY: 3.0} == counted.counts() == users(tmp_path, clock).counts()
 
 
 def test_users_are_seen_where_they_are_named(tmp_path: Path) -> None:

@@ -164,6 +164,7 @@ class Runtime:
         if self.listener is not None:
             self.listener.stop()
         self.workers.stop()
+        self.users.flush()
 
     def settle(self, timeout_s: float = 3.0) -> None:
         """Deliver what was recorded and withdraw the announcement: the process may end any moment.
@@ -174,6 +175,7 @@ class Runtime:
             self.listener.withdraw()
         self.flush(timeout_s)
         self.workers.say()
+        self.users.flush()
 
     def before_fork(self) -> None:
         """Found a group with the child that is about to be, unless there is one already."""

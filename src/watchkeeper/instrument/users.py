@@ -29,6 +29,9 @@ _HEAD_BYTES = len(_MAGIC) + _KEY_BYTES
 _HASH_BYTES = 8
 _DAY_NS = 86_400 * 10**9
 _HOOK = "users"
+_PAUSE_S = 0.005
+_ATTEMPTS = 200
+"""Attempts to lock a file that another process holds, a pause apart: a second altogether."""
 
 
 class ActiveUsers:
@@ -89,6 +92,12 @@ class ActiveUsers:
             self._waiting.append(made)
             self._write()
 
+    def flush(self) -> None:
+        """Put what waits into the file: for a process that ends; waits a second for it at most."""
+        with self._lock:
+            if self._waiting:
+                self._write(wait=True)
+
     def counts(self) -> Mapping[tuple[str, ...], float]:
         """Return the users of today so far and of yesterday, by day; a day without is left out."""
         day = self._now_ns() // _DAY_NS
@@ -123,7 +132,7 @@ class ActiveUsers:
         """Begin *day*, and with *make* its file; close the days before."""
         if day != self._day:
             if self._waiting:
-                self._write()
+                self._write(wait=True)
             self._begin(day)
             if self._folder is not None:
                 with contextlib.suppress(OSError):
@@ -142,21 +151,21 @@ class ActiveUsers:
                 self._folder = None
         self._key = secrets.token_bytes(_KEY_BYTES)
 
-    def _write(self) -> None:
+    def _write(self, *, wait: bool = False) -> None:
         """Put what waits into the file, unless another process holds it this moment."""
         if self._folder is None:
             self._waiting.clear()
             return
         try:
-            with _Locked(self._path(self._day), wait=False) as file:
+            with _Locked(self._path(self._day), wait=wait) as file:
                 self._read(file)
-                known = self._others
-                fresh = [made for made in self._waiting if made not in known]
-                os.pwrite(file, b"".join(fresh), self._offset)
-                self._offset += len(fresh) * _HASH_BYTES
-                self._waiting.clear()
-        except BlockingIOError:
-            return
+                self._waiting = [made for made in self._waiting if made not in self._others]
+                whole = os.pwrite(file, b"".join(self._waiting), self._offset) // _HASH_BYTES
+                self._offset += whole * _HASH_BYTES
+                del self._waiting[:whole]
+        except BlockingIOError as error:
+            if wait:
+                record_failure(_HOOK, error)
         except OSError as error:
             record_failure(_HOOK, error)
 
@@ -217,11 +226,14 @@ class ActiveUsers:
 
 
 class _Locked:
-    """A file, made if missing, locked for the length of a ``with`` block."""
+    """A file, made if missing, locked for the length of a ``with`` block.
+
+    With *wait* it waits a second at most: whoever holds it may have been stopped meanwhile.
+    """
 
     def __init__(self, path: Path, *, wait: bool) -> None:
         self._path = path
-        self._how = fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB
+        self._attempts = _ATTEMPTS if wait else 1
         self._file = -1
 
     def __enter__(self) -> int:
@@ -229,7 +241,7 @@ class _Locked:
             flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
             self._file = os.open(self._path, flags, 0o600)
             try:
-                fcntl.flock(self._file, self._how)
+                self._lock()
             except OSError:
                 os.close(self._file)
                 raise
@@ -240,6 +252,17 @@ class _Locked:
 
     def __exit__(self, *_: object) -> None:
         os.close(self._file)
+
+    def _lock(self) -> None:
+        for attempt in range(1, self._attempts + 1):
+            try:
+                fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                if attempt == self._attempts:
+                    raise
+                threading.Event().wait(_PAUSE_S)
+            else:
+                return
 
 
 def _name(day: int) -> str:

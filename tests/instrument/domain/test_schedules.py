@@ -1,12 +1,14 @@
 """Scheduled work: missed runs, last success, overlaps."""
 
 import os
+import threading
 
 import pytest
-from tests.instrument.rig import START_NS, Rig
+from tests.instrument.rig import START_NS, HandClock, Rig, attached
 
 from watchkeeper.clock import SystemClock
 from watchkeeper.errors import SettingError
+from watchkeeper.instrument import host as hosts
 from watchkeeper.instrument.domain import job, schedule
 from watchkeeper.instrument.domain.schedules import Heartbeat
 from watchkeeper.testing import wait_until
@@ -101,6 +103,71 @@ def test_missed_runs_are_told_without_a_scrape(rig: Rig) -> None:
         assert wait_until(lambda: "job.missed_run" in [name for name, _, _ in rig.events], 10)
     finally:
         schedule("fast", every_s=1e6)
+
+
+class SlowClock(HandClock):
+    """A clock by hand that lets a thread of schedules wait for the time until the test says so."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked, self.go_on = threading.Event(), threading.Event()
+
+    def monotonic_ns(self) -> int:
+        """Return the time."""
+        if threading.current_thread().name == "watchkeeper-schedules":
+            self.asked.set()
+            assert self.go_on.wait(30)
+        return self.ns
+
+    now_ns = monotonic_ns
+
+
+def test_a_look_of_an_earlier_configuration_counts_nothing(rig: Rig) -> None:
+    """A thread that began to look before the configuration changed leaves its schedules alone."""
+    slow = SlowClock()
+    before = set(threading.enumerate())
+    with attached() as earlier:
+        earlier.clock = slow
+        schedule("report", every_s=0.01)
+        (thread,) = set(threading.enumerate()) - before
+        assert slow.asked.wait(30)
+        slow.advance(86_400)
+    hosts.attach(rig)
+    schedule("report", every_s=60)
+    slow.go_on.set()
+    thread.join(30)
+    assert 0 == rig.value('job_missed_runs_total{job_name="report",reason="late"}')
+    rig.clock.advance(60)
+    assert 1 == rig.value('job_missed_runs_total{job_name="report",reason="late"}')
+
+
+def test_a_clock_that_is_set_makes_no_run_late(rig: Rig) -> None:
+    """Lateness is measured by the clock that cannot be set; what was due is told by the other."""
+    clock = TwoClocks()
+    rig.clock = clock  # type: ignore[assignment] # two hands
+    schedule("report", every_s=60)
+    clock.wall_ns += 86_400 * S
+    missed = 'job_missed_runs_total{job_name="report",reason="late"}'
+    assert 0 == rig.value(missed)
+    clock.wall_ns += 60 * S
+    clock.steady_ns += 60 * S
+    assert 1 == rig.value(missed)
+    assert "2027-01-16T08:01:00+00:00" == rig.events[-1][2]["job.due_time"]
+
+
+class TwoClocks:
+    """A host's clock, which may be set, and a steady one."""
+
+    wall_ns = START_NS
+    steady_ns = 5 * S
+
+    def now_ns(self) -> int:
+        """Return the time of the host."""
+        return self.wall_ns
+
+    def monotonic_ns(self) -> int:
+        """Return the steady time."""
+        return self.steady_ns
 
 
 def test_a_forked_child_counts_nothing(rig: Rig) -> None:

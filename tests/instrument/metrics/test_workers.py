@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from prometheus_client.parser import text_string_to_metric_families as parse_tex
 
 from watchkeeper.clock import SystemClock
 from watchkeeper.instrument.metrics import MetricSet
+from watchkeeper.instrument.metrics.cells import SAID_UNFINISHED
 from watchkeeper.instrument.metrics.families import label_block
 from watchkeeper.instrument.metrics.workers import Workers
 from watchkeeper.vocabulary.metrics import METRICS
@@ -69,6 +71,11 @@ def folder(base: Path) -> Path:
     """Return the directory of the only group."""
     (found,) = (base / "metrics").iterdir()
     return found
+
+
+def files(base: Path) -> list[str]:
+    """Return the files of the only group; what is just being replaced has two names for a moment."""
+    return [path.name for path in folder(base).iterdir() if path.suffix != SAID_UNFINISHED]
 
 
 def series(name: str, **labels: str) -> str:
@@ -173,14 +180,48 @@ def test_recycled_workers_leave_no_litter(base: Path) -> None:
         worker = Worker(base)
         worker.cost(1)
         worker.workers.stop()
-        sizes.append(len(list(folder(base).iterdir())))
+        sizes.append(len(files(base)))
     total = one.page()[COST_SERIES]
-    files = len(list(folder(base).iterdir()))
+    left = files(base)
     one.workers.stop()
 
-    assert total == 200.0
-    assert max(sizes) <= 8
-    assert files <= 5
+    assert 200.0 == total
+    assert 8 == max(sizes)
+    assert 5 == len(left), left
+
+
+class HeldClock(SystemClock):
+    """A clock that keeps the thread that says something at intervals waiting, just before it does."""
+
+    def __init__(self) -> None:
+        self.asked, self.go_on = threading.Event(), threading.Event()
+
+    def monotonic_ns(self) -> int:
+        """Return the time, once the test says so."""
+        self.asked.set()
+        assert self.go_on.wait(30)
+        return 0
+
+
+def test_a_worker_that_has_left_says_nothing_more(base: Path) -> None:
+    """A thread that was about to speak when its process left makes no file that nobody removes."""
+    one = Worker(base)
+    clock = HeldClock()
+    two = Workers(
+        MetricSet(clock=clock, include_prometheus_client=False), clock, "shop", base / "metrics"
+    )
+    before = set(threading.enumerate())
+    two.start()
+    (thread,) = set(threading.enumerate()) - before
+    assert clock.asked.wait(30)
+    two.stop()
+    one.page()
+    clock.go_on.set()
+    thread.join(30)
+    left = files(base)
+    one.workers.stop()
+
+    assert 5 == len(left), left
 
 
 def test_exemplars_of_all_workers_are_kept(pair: tuple[Worker, Worker]) -> None:

@@ -20,7 +20,7 @@ __all__ = ["Heartbeat", "Schedule", "began", "ended", "schedule"]
 
 _HOOK = "domain.schedule"
 _LOOK_S_MAX = 60.0
-"""Longest pause between two looks: the host's clock may be set meanwhile."""
+"""Longest pause between two looks: it is then noticed that the host is attached no more."""
 
 
 class Heartbeat:
@@ -32,7 +32,7 @@ class Heartbeat:
     Args:
         every_ns: Nanoseconds between two runs.
         grace_ns: Nanoseconds that a run may be late.
-        start_ns: When the schedule was declared, nanoseconds since the epoch.
+        start_ns: When the schedule was declared, nanoseconds of the clock that the others are of.
     """
 
     __slots__ = ("_counted", "every_ns", "grace_ns", "missed", "running", "since_ns")
@@ -76,38 +76,46 @@ class Schedule:
         """Say that a run succeeded; runs that are recorded as jobs of this name say it themselves."""
         host = hosts.current()
         if host is not None:
-            now_ns = host.clock.now_ns()
-            _BOOK.succeeded(self._name, now_ns)
-            host.metrics.gauge("job.last_success.time").child((self._name,)).set(now_ns / 1e9)
+            _HOLDER.book.succeeded(self._name)
+            now_s = host.clock.now_ns() / 1e9
+            host.metrics.gauge("job.last_success.time").child((self._name,)).set(now_s)
 
     def forget(self) -> None:
         """Count no more missed runs."""
-        _BOOK.forget(self._name)
+        _HOLDER.book.forget(self._name)
 
 
 class _Book:
-    """The schedules of this process, and the thread that looks at them between scrapes."""
+    """The schedules of one configuration, and the thread that looks at them between scrapes.
 
-    def __init__(self) -> None:
+    Each configuration has its own: a look that was begun for an earlier one, perhaps by another
+    clock, must not touch the schedules of this one.
+
+    Runs are late by the monotonic clock, for a host's clock that is set, as it often is soon after
+    the start, would otherwise make a multitude of runs missed, or none for long.
+    """
+
+    def __init__(self, host: Host | None) -> None:
+        self.host = host
         self.beats: dict[str, Heartbeat] = {}
-        self._host: Host | None = None
         self._lock = threading.Lock()
         self._watch: _Watch | None = None
+        if host is not None:
+            host.metrics.counter("job.missed_runs").collect_from(self.collect)
 
-    def declare(self, host: Host, name: str, beat: Heartbeat) -> None:
+    def declare(self, name: str, every_ns: int, grace_ns: int) -> None:
+        if self.host is None:
+            return
         with self._lock:
-            if self._host is not host:
-                self.beats.clear()
-                self._host = host
-                host.metrics.counter("job.missed_runs").collect_from(self.collect)
             present = self.beats.get(name)
             if present is not None:
-                present.every_ns, present.grace_ns = beat.every_ns, beat.grace_ns
+                present.every_ns, present.grace_ns = every_ns, grace_ns
             else:
-                self.beats[name] = beat
+                now_ns = self.host.clock.monotonic_ns()
+                self.beats[name] = Heartbeat(every_ns, grace_ns, now_ns)
             watch = self._watch
-            if watch is None or watch.host is not host or not watch.is_alive():
-                self._watch = _Watch(host, self.look)
+            if watch is None or not watch.is_alive():
+                self._watch = _Watch(self.host, self.look)
                 self._watch.start()
             else:
                 watch.again.set()
@@ -123,40 +131,34 @@ class _Book:
 
     def look(self) -> float:
         """Count what was missed; returns the seconds until the next run counts as missed."""
-        host = self._host
+        host = self.host
         if host is None:
             return _LOOK_S_MAX
-        now_ns = host.clock.now_ns()
+        now_ns = host.clock.monotonic_ns()
         soonest = _LOOK_S_MAX
         for name, beat in list(self.beats.items()):
             due_ns = beat.due_ns()
             with self._lock:
                 fresh = beat.look(now_ns)
             if fresh:
-                self._tell(host, name, due_ns, fresh)
+                self._tell(host, name, now_ns - due_ns, fresh)
             soonest = min(soonest, (beat.due_ns() + beat.grace_ns - now_ns) / 1e9)
         return max(soonest, 0.0)
 
-    def succeeded(self, name: str, now_ns: int) -> None:
-        beat, host = self.beats.get(name), self._host
+    def succeeded(self, name: str) -> None:
+        beat, host = self.beats.get(name), self.host
         if beat is None or host is None:
             return
-        due_ns = beat.due_ns()
+        now_ns, due_ns = host.clock.monotonic_ns(), beat.due_ns()
         with self._lock:
             fresh = beat.succeeded(now_ns)
         if fresh:
-            self._tell(host, name, due_ns, fresh)
-
-    def after_fork(self) -> None:
-        """Leave the counting to the parent: the child would count the same runs again."""
-        self.beats.clear()
-        self._host = None
-        self._watch = None
-        self._lock = threading.Lock()
+            self._tell(host, name, now_ns - due_ns, fresh)
 
     @staticmethod
-    def _tell(host: Host, name: str, due_ns: int, missed: int) -> None:
-        due = datetime.fromtimestamp(due_ns / 1e9, UTC).isoformat()
+    def _tell(host: Host, name: str, late_ns: int, missed: int) -> None:
+        due_s = (host.clock.now_ns() - late_ns) / 1e9
+        due = datetime.fromtimestamp(due_s, UTC).isoformat()
         host.event(
             "job.missed_run",
             "warning",
@@ -188,7 +190,29 @@ class _Watch(threading.Thread):
                 wait_s = _LOOK_S_MAX
 
 
-_BOOK = _Book()
+class _Holder:
+    """The book of the present configuration."""
+
+    def __init__(self) -> None:
+        self.book = _Book(None)
+        self._lock = threading.Lock()
+
+    def of(self, host: Host) -> _Book:
+        with self._lock:
+            if self.book.host is not host:
+                self.book = _Book(host)
+            return self.book
+
+    def after_fork(self) -> None:
+        """Leave the counting to the parent: the child would count the same runs again."""
+        host = self.book.host
+        self._lock = threading.Lock()
+        self.book = _Book(None)
+        if host is not None:
+            host.metrics.counter("job.missed_runs").collect_from(self.book.collect)
+
+
+_HOLDER = _Holder()
 
 
 def schedule(name: str, *, every_s: float, grace_s: float = 0.0) -> Schedule:
@@ -219,15 +243,14 @@ def schedule(name: str, *, every_s: float, grace_s: float = 0.0) -> Schedule:
         )
     host = hosts.current()
     if host is not None:
-        beat = Heartbeat(round(every_s * 1e9), round(grace_s * 1e9), host.clock.now_ns())
-        _BOOK.declare(host, name, beat)
+        _HOLDER.of(host).declare(name, round(every_s * 1e9), round(grace_s * 1e9))
         host.metrics.gauge("job.schedule.interval").child((name,)).set(every_s)
     return Schedule(name)
 
 
 def began(host: Host, name: str, id: str | None) -> None:  # noqa: A002 - the word for it
     """Learn that a run of a job began; an earlier run that still goes on overlaps with it."""
-    beat = _BOOK.beats.get(name)
+    beat = _HOLDER.book.beats.get(name)
     if beat is None:
         return
     if beat.running:
@@ -236,14 +259,15 @@ def began(host: Host, name: str, id: str | None) -> None:  # noqa: A002 - the wo
     beat.running += 1
 
 
-def ended(name: str, succeeded_ns: int | None) -> None:
-    """Learn that a run of a job ended, and when if it succeeded."""
-    beat = _BOOK.beats.get(name)
+def ended(name: str, *, succeeded: bool) -> None:
+    """Learn that a run of a job ended, and whether it succeeded."""
+    book = _HOLDER.book
+    beat = book.beats.get(name)
     if beat is None:
         return
     beat.running = max(0, beat.running - 1)
-    if succeeded_ns is not None:
-        _BOOK.succeeded(name, succeeded_ns)
+    if succeeded:
+        book.succeeded(name)
 
 
-os.register_at_fork(after_in_child=_BOOK.after_fork)
+os.register_at_fork(after_in_child=_HOLDER.after_fork)

@@ -82,7 +82,7 @@ class Job(CallableScope):
         self._host = None
         deactivate(token)
         self._leave()
-        schedules.ended(self._name, None)
+        schedules.ended(self._name, succeeded=False)
 
     def _again(self) -> Job:
         return Job(
@@ -158,7 +158,7 @@ class Job(CallableScope):
             },
         )
         span.end()
-        schedules.ended(self._name, span.end_ns if outcome == "success" else None)
+        schedules.ended(self._name, succeeded=outcome == "success")
 
 
 def job(

@@ -92,10 +92,12 @@ class Workers:
     def stop(self) -> None:
         """Leave: what was counted stays in the sum of the others."""
         self._end.set()
-        file, self._file, siblings, self._siblings = self._file, None, self._siblings, None
+        file, siblings = self._file, self._siblings
         if file is None or siblings is None:
             return
         self._say(file)
+        with self._lock:
+            self._file = self._siblings = None
         self._metrics.share(None)
         with guard("metrics.group"):
             if self._leader == group.own() and not siblings.others_live():
@@ -171,7 +173,9 @@ class Workers:
     def _say(self, file: FileCells) -> None:
         try:
             with self._lock:
-                file.say(_said(self._metrics))
+                # Who has left must not leave another file: the siblings may have cleared up by now.
+                if self._file is file:
+                    file.say(_said(self._metrics))
         except Exception as error:  # noqa: BLE001 - collectors of the application may raise anything
             record_failure("metrics.share", error)
 
