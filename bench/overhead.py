@@ -16,6 +16,8 @@ import subprocess
 import sys
 import threading
 from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -70,6 +72,20 @@ def serve() -> None:
     sys.stdin.read()
 
 
+@contextmanager
+def sink() -> Iterator[str]:
+    """Yield the URL of a process that takes any telemetry."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", _SINK.format(bench=str(ROOT / "bench"))],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert process.stdout is not None  # noqa: S101 - it was asked for
+    try:
+        yield f"http://127.0.0.1:{process.stdout.readline().strip()}"
+    finally:
+        process.communicate("")
+
+
 def run(variant: str, sink: str, warm_up: int, cycles: int) -> dict[str, float] | None:
     """Return one run's figures, or None if the variant failed; its output is then shown."""
     peer = PEERS / variant.partition("-")[0]
@@ -79,6 +95,9 @@ def run(variant: str, sink: str, warm_up: int, cycles: int) -> dict[str, float] 
         for name, value in os.environ.items()
         if not name.startswith(("WATCHKEEPER_", "OTEL_"))
     }
+    # As installed packages are: to compile them at import would leave its own traces in memory.
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)
+    environment["PYTHONPYCACHEPREFIX"] = str(ROOT / "build" / "pycache")
     environment["PYTHONPATH"] = os.pathsep.join([*paths, str(ROOT / "src"), str(ROOT)])
     read, write = os.pipe()
     try:
@@ -107,22 +126,14 @@ def main() -> None:
     parser.add_argument("--cycles", type=int, default=150, help="cycles of twenty requests")
     parser.add_argument("--variants", nargs="*", default=list(VARIANTS), choices=VARIANTS)
     options = parser.parse_args()
-    sink = subprocess.Popen(
-        [sys.executable, "-c", _SINK.format(bench=str(ROOT / "bench"))],
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-    )  # fmt: skip
-    assert sink.stdout is not None  # noqa: S101 - it was asked for
-    url = f"http://127.0.0.1:{sink.stdout.readline().strip()}"
     figures: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
-    try:
+    with sink() as url:
         for _ in range(options.rounds):
             for variant in options.variants:
                 for name, value in (
                     run(variant, url, options.warm_up, options.cycles) or {}
                 ).items():
                     figures[variant][name].append(value)
-    finally:
-        sink.communicate("")
     report({name: dict(values) for name, values in figures.items()})
 
 

@@ -17,8 +17,6 @@ from pydantic import BaseModel
 from sqlalchemy import create_engine, select
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
-import watchkeeper
-
 __all__ = ["CYCLE", "Call", "Caller", "Manual", "Nothing", "Watchkeeper", "build"]
 
 MODEL = "gpt-4o-mini"
@@ -69,13 +67,18 @@ class Nothing:
 class Watchkeeper:
     """Our own functions, as the documentation shows them."""
 
+    def __init__(self) -> None:
+        import watchkeeper
+
+        self._door = watchkeeper
+
     def agent_run(self, name: str) -> AbstractContextManager[object]:
         """Record the run of an agent."""
-        return watchkeeper.agent_run(name)
+        return self._door.agent_run(name)
 
     def llm_call(self, provider: str, model: str) -> AbstractContextManager[Call]:
         """Record one call of an LLM."""
-        return watchkeeper.llm_call(provider=provider, model=model)
+        return self._door.llm_call(provider=provider, model=model)
 
 
 class _Base(DeclarativeBase):

@@ -60,8 +60,8 @@ class PriceTable:
     def __init__(self, now_ns: Callable[[], int]) -> None:
         self._now_ns = now_ns
         self._folder = _folder()
-        self._charged = _charged(self._read("data_units.py").partition(b"] = ")[2])
-        self._providers = tuple(_provider(block) for block in self._blocks())
+        self._charged = _charged(b"".join(self._lines("data_units.py")))
+        self._providers = tuple(_provider(text) for is_head, text in self._parts() if is_head)
         if not self._providers:
             raise Unreadable("there are no providers")
         self._models: dict[str, tuple[_Model, ...]] = {}
@@ -116,18 +116,10 @@ class PriceTable:
     def _models_of(self, provider: str) -> tuple[_Model, ...]:
         models = self._models.get(provider)
         if models is None:
-            models = ()
-            for block in self._blocks():
-                if _provider(block)[0] == provider:
-                    models = tuple(self._models_in(block))
-            self._models[provider] = models
+            models = self._models[provider] = tuple(self._read_models(provider))
         return models
 
-    def _models_in(self, block: bytes) -> Iterator[_Model]:
-        listed = block.partition(b"\n        models=[")[2].partition(b"\n        ],")[0]
-        first, *others = listed.split(b"\n            ModelInfo(")
-        if first.strip():
-            raise Unreadable("models are written in another way")
+    def _read_models(self, provider: str) -> Iterator[_Model]:
         now_ns = self._now_ns()
 
         def model(*, match: _Match, prices: Tiers | Sequence[Any] = (), **about: object) -> _Model:
@@ -136,8 +128,14 @@ class PriceTable:
             return match, _settled(prices, now_ns)
 
         names = {**_PATTERNS, **_PRICES, "ModelInfo": model, "ModelPrice": self._tiers}
-        for text in others:
-            yield _evaluate(b"ModelInfo(" + text.rstrip().rstrip(b","), names)
+        is_wanted = False
+        for is_head, text in self._parts():
+            if is_head:
+                if is_wanted:
+                    return
+                is_wanted = _provider(text)[0] == provider
+            elif is_wanted:
+                yield _evaluate(text, names)
 
     def _tiers(self, **prices: _Ratio | _Price | None) -> Tiers:
         """Stand in for a model's prices: all of them as rates."""
@@ -149,12 +147,29 @@ class PriceTable:
         starts = {start for _, price in columns.values() for start, _ in price} | {-1}
         return tuple((start, _rates(columns, start)) for start in sorted(starts, reverse=True))
 
-    def _blocks(self) -> list[bytes]:
-        return self._read("data.py").split(b"\n    Provider(\n")[1:]
+    def _parts(self) -> Iterator[tuple[bool, bytes]]:
+        """Yield the head of each provider, with True, and after it each of its models.
 
-    def _read(self, name: str) -> bytes:
+        Line by line, for the whole text would be megabytes that the allocator then keeps.
+        """
+        lines = self._lines("data.py")
+        for line in lines:
+            if line != b"    Provider(\n":
+                continue
+            yield True, _head(lines)
+            for first in lines:
+                if first == b"        ],\n":
+                    break
+                if not first.startswith(b"            ModelInfo("):
+                    raise Unreadable("models are written in another way")
+                whole = first.endswith(b"),\n")
+                text = first if whole else first + _until(lines, b"            )")
+                yield False, text.strip().rstrip(b",")
+
+    def _lines(self, name: str) -> Iterator[bytes]:
         try:
-            return (self._folder / name).read_bytes()
+            with (self._folder / name).open("rb") as file:
+                yield from file
         except OSError as error:
             raise Unreadable(str(error)) from error
 
@@ -190,14 +205,30 @@ def _evaluate(text: bytes, names: Mapping[str, Any]) -> Any:
         raise Unreadable(repr(error)) from error
 
 
-def _provider(block: bytes) -> _Provider:
-    head, _, models = block.partition(b"\n        models=[")
-    before, _, rest = head.partition(b"\n        extractors=[\n")
-    after = rest.partition(b"\n        ],")[2]
-    if not models:
-        raise Unreadable("providers are written in another way")
-    names = {**_PATTERNS, "Provider": _Provider_}
-    found: _Provider = _evaluate(b"Provider(" + before + after + b")", names)
+def _head(lines: Iterator[bytes]) -> bytes:
+    """Return what is said of a provider before its models; how it reports tokens is not needed."""
+    head: list[bytes] = []
+    for line in lines:
+        if line == b"        models=[\n":
+            return b"".join((b"Provider(", *head, b")"))
+        if line == b"        extractors=[\n":
+            _until(lines, b"        ]")
+        else:
+            head.append(line)
+    raise Unreadable("a provider without models")
+
+
+def _until(lines: Iterator[bytes], last: bytes) -> bytes:
+    found = []
+    for line in lines:
+        found.append(line)
+        if line.startswith(last):
+            return b"".join(found)
+    raise Unreadable("the table ends in its middle")
+
+
+def _provider(head: bytes) -> _Provider:
+    found: _Provider = _evaluate(head, {**_PATTERNS, "Provider": _Provider_})
     return found
 
 
@@ -253,7 +284,7 @@ def _dashed(found: re.Match[str]) -> str:
 def _charged(units: bytes) -> dict[str, tuple[str | None, int]]:
     """Return what each key of prices charges, of what is counted here, and for how many of them."""
     charged: dict[str, tuple[str | None, int]] = {}
-    found = _evaluate(units.strip(), {})
+    found = _evaluate(units.partition(b"] = ")[2].strip(), {})
     counted = [found[name]["dimensions"].items() for name in _COLUMNS]
     for name, unit in found.items():
         if name in _COLUMNS:
