@@ -9,6 +9,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 
 import pytest
@@ -185,6 +186,21 @@ def test_an_obstructive_environment_is_a_warning(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setenv("OTEL_SDK_DISABLED", "true")
 
     assert [finding.level for finding in checks.check_environment()] == ["warn"]
+
+
+def test_a_framework_without_what_traces_it_is_a_warning(monkeypatch: pytest.MonkeyPatch) -> None:
+    """LangChain alone gives the command that mends it; with the package all is well."""
+    assert ["ok"] == [finding.level for finding in checks.check_frameworks()]
+
+    def missing(name: str) -> str:
+        raise PackageNotFoundError(name)
+
+    monkeypatch.setattr(checks, "version", missing)
+    (finding,) = checks.check_frameworks()
+    assert ("warn", "pip install openinference-instrumentation-langchain") == (
+        finding.level,
+        finding.fix,
+    )
 
 
 def test_every_finding_that_is_not_ok_has_a_fix() -> None:

@@ -39,6 +39,7 @@ _INSTRUMENTATIONS = (
     "sentry-sdk",
     "elastic-apm",
 )
+_LANGCHAIN_PACKAGE = "openinference-instrumentation-langchain"
 _PEERS_SWITCHED_ON = {
     "SENTRY_DSN": "sentry-sdk",
     "DD_TRACE_ENABLED": "ddtrace",
@@ -104,6 +105,18 @@ def check_prices() -> list[Finding]:
         text = f"{' and '.join(llms)} can be called, but no call can be priced"
         return [Finding("warn", text, "pip install 'watchkeeper[cost]'")]
     return [Finding("ok", "LLM calls can be priced" if llms else "no LLM client is installed")]
+
+
+def check_frameworks() -> list[Finding]:
+    """What the tracing of an installed framework needs is installed too."""
+    if importlib.util.find_spec("langchain_core") is None:
+        return [Finding("ok", "no framework needs a package to be traced")]
+    try:
+        have = version(_LANGCHAIN_PACKAGE)
+    except PackageNotFoundError:
+        text = f"LangChain is installed, but not traced without {_LANGCHAIN_PACKAGE}"
+        return [Finding("warn", text, f"pip install {_LANGCHAIN_PACKAGE}")]
+    return [Finding("ok", f"LangChain can be traced ({_LANGCHAIN_PACKAGE} {have})")]
 
 
 def check_double_instrumentation() -> list[Finding]:
@@ -255,6 +268,7 @@ CHECKS: tuple[Callable[[], list[Finding]], ...] = (
     check_packages,
     check_server_extra,
     check_prices,
+    check_frameworks,
     check_double_instrumentation,
     check_environment,
     check_settings,

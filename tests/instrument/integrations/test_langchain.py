@@ -5,14 +5,16 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import warnings
 from collections.abc import Iterator
 from typing import Any, TypedDict
 
 import openai
 import pytest
 from langchain.agents import create_agent
-from langchain_core.language_models.fake_chat_models import GenericFakeChatModel
+from langchain_core.language_models.fake_chat_models import FakeListChatModel, GenericFakeChatModel
 from langchain_core.messages import AIMessage, HumanMessage
+from langchain_core.output_parsers import StrOutputParser
 from langchain_core.runnables import RunnableLambda
 from langchain_core.tools import tool
 from langchain_openai import ChatOpenAI
@@ -415,6 +417,22 @@ def test_content_is_redacted_and_cut_on_opt_in() -> None:
         assert text in seen
     assert SECRET not in seen
     assert "so " * 600 not in seen
+
+
+def test_texts_of_langchain_make_no_warning() -> None:
+    """A chain whose steps hand on the text of a message is recorded without one."""
+    with (
+        attached(capture_content=True) as rig,
+        reraising(),
+        warnings.catch_warnings(record=True) as seen,
+    ):
+        warnings.simplefilter("always")
+        undo = instrument(rig)
+        model = FakeListChatModel(responses=["four"])
+        assert "four" == (model | StrOutputParser() | StrOutputParser()).invoke("2+2?")
+        undo()
+    assert [] == [str(warning.message) for warning in seen]
+    assert "four" == rig.spans[-1].attributes["output.value"]
 
 
 def test_an_instrumentation_of_the_application_stays(far: Provider, model: ChatOpenAI) -> None:

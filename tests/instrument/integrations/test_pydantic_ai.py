@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
@@ -12,6 +14,7 @@ from pydantic_ai.exceptions import ModelHTTPError, ModelRetry
 from pydantic_ai.models.openai import OpenAIChatModel
 from pydantic_ai.models.test import TestModel
 from pydantic_ai.providers.openai import OpenAIProvider
+from tests.house.rooms import ROOT
 from tests.instrument.integrations.providers import Provider, Reply, chat_chunks, provider
 from tests.instrument.integrations.test_langchain import (
     CHAT,
@@ -289,3 +292,39 @@ def test_undo_puts_everything_back() -> None:
         instrument(rig)()
         assert True is Agent._instrument_default
     Agent.instrument_all(before)
+
+
+PROGRAM = """
+import io, sys
+sys.path[:0] = {path!r}
+import watchkeeper
+watchkeeper.configure(service="t", endpoint="", log_stream=io.StringIO())
+assert "pydantic_ai" not in sys.modules
+from pydantic_ai import Agent
+from pydantic_ai.models.test import TestModel
+from watchkeeper.instrument.guard import hook_errors
+from watchkeeper.instrument.integrations import installed
+spans = []
+watchkeeper.current().recorder.add_end_hook(lambda span: spans.append(span.name))
+agent = Agent(TestModel(), name="support")
+agent.run_sync("Hello?")
+print("pydantic_ai" in installed(), len(spans), dict(hook_errors()))
+watchkeeper.instrument("pydantic_ai")
+watchkeeper.uninstrument("pydantic_ai")
+agent.run_sync("Hello?")
+print(len(spans))
+"""
+
+
+def test_importing_it_switches_it_on() -> None:
+    """In a fresh process, without a warning, and off again by name."""
+    code = PROGRAM.format(path=[str(ROOT), str(ROOT / "src")])
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", code],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=50,
+    )
+    assert (0, "") == (done.returncode, done.stderr)
+    assert ["True 2 {}", "2"] == done.stdout.splitlines()

@@ -20,7 +20,7 @@ sys.path[:0] = {path!r}
 from tests.instrument.rig import Rig
 from watchkeeper.instrument.integrations import install, installed
 heavy = {{"starlette", "fastapi", "sqlalchemy", "huey", "httpx", "httpx2", "openai", "anthropic", "asyncpg",
-    "psycopg", "redis", "celery", "arq", "taskiq", "apscheduler"}}
+    "psycopg", "redis", "celery", "arq", "taskiq", "apscheduler", "langchain_core", "openinference", "pydantic_ai"}}
 assert not heavy & set(sys.modules), heavy & set(sys.modules)
 rig = Rig()
 install(rig)

@@ -174,6 +174,7 @@ def test_contribs_redis(redis_url: str, monkeypatch: pytest.MonkeyPatch) -> None
     assert {"SET", "GET", "LPUSH", "DEL"} <= set(seen)
 
 
+# OpenInference calls whatever can be called, LangChain's texts among them, which complain of it.
 @pytest.mark.filterwarnings("ignore:Calling .text")
 @pytest.mark.parametrize("genai", [False, True])
 def test_openinferences_langchain(genai: bool, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: FBT001 - a parameter

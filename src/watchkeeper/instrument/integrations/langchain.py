@@ -262,6 +262,9 @@ class _Runs:
 
     def _ended(self, run: Any) -> None:
         self._began.pop(run.id, None)
+        if self._host.settings.capture_content:
+            # A text of LangChain's can be called, and OpenInference does, with a warning to see.
+            run.inputs, run.outputs = _plain(run.inputs), _plain(run.outputs)
         agent = self._agents.pop(run.id, None)
         span = self._span(run.id)
         if not isinstance(span, RecordedSpan):
@@ -380,6 +383,15 @@ def _failure(span: RecordedSpan, error: str | None) -> str:
         if event.name == "exception":
             return str(event.attributes.get("exception.type") or "_OTHER")
     return "_OTHER"
+
+
+def _plain(values: Any) -> Any:
+    if not isinstance(values, dict):
+        return values
+    return {
+        key: str(value) if isinstance(value, str) and type(value) is not str else value
+        for key, value in values.items()
+    }
 
 
 def _keep(kept: dict[UUID, Any], run_id: UUID, value: Any) -> None:

@@ -58,7 +58,7 @@ TABLE: tuple[Integration, ...] = (
     Integration("anthropic", "anthropic", f"{_OURS}anthropic"),
     # Late enough that what OpenInference imports of it is there.
     Integration("langchain", "langchain_core.runnables.base", f"{_OURS}langchain"),
-    Integration("pydantic_ai", "pydantic_ai.agent", f"{_OURS}pydantic_ai"),
+    Integration("pydantic_ai", "pydantic_ai", f"{_OURS}pydantic_ai"),
 )
 
 
