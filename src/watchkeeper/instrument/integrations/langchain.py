@@ -106,7 +106,9 @@ def instrument(host: Host) -> Callable[[], None]:
             config=TraceConfig(**config),
         )
         undos.append(instrumentor.uninstrument)
-    runs = _Runs(host, instrumentor._tracer)  # noqa: SLF001 - its runs have no other way in
+    # What the application's own instrumentation may read is its affair.
+    content = host.settings.capture_content or not undos
+    runs = _Runs(host, instrumentor._tracer, content=content)  # noqa: SLF001 - its runs have no other way in
     undos.append(runs.watch())
     above.append(runs.parent)
     undos.append(lambda: above.remove(runs.parent))
@@ -117,9 +119,10 @@ def instrument(host: Host) -> Callable[[], None]:
 class _Runs:
     """The open runs of one tracer of OpenInference."""
 
-    def __init__(self, host: Host, tracer: Any) -> None:
+    def __init__(self, host: Host, tracer: Any, *, content: bool) -> None:
         self._host = host
         self._tracer = tracer
+        self._content = content
         self._agents: dict[UUID, Run] = {}
         """The agent run that each open run belongs to."""
         self._began: dict[UUID, int] = {}
@@ -262,9 +265,15 @@ class _Runs:
 
     def _ended(self, run: Any) -> None:
         self._began.pop(run.id, None)
-        if self._host.settings.capture_content:
+        if self._content:
             # A text of LangChain's can be called, and OpenInference does, with a warning to see.
             run.inputs, run.outputs = _plain(run.inputs), _plain(run.outputs)
+        else:
+            # Else it would turn the whole state of a graph into JSON at each step, for nothing. The
+            # tokens are in what a model returns.
+            run.inputs = {}
+            if run.run_type not in _CHAT:
+                run.outputs = {}
         agent = self._agents.pop(run.id, None)
         span = self._span(run.id)
         if not isinstance(span, RecordedSpan):
