@@ -68,6 +68,9 @@ lock: $(READY) ## Write the locked requirements anew.
 bench-overhead: $(READY) $(PEERS) ## Measure CPU and memory per request against peers.
 	$(BIN)/python bench/overhead.py $(ARGS)
 
+bench-redaction: $(READY) build/peer/logfire/.ready build/peer/sentry/.ready ## Measure cost, recall and precision of redaction.
+	$(BIN)/python bench/redaction.py $(ARGS)
+
 bench-%: $(READY) ## Run one benchmark; its last line is one JSON object.
 	$(BIN)/python bench/$*.py $(ARGS)
 
