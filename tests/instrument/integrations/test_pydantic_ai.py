@@ -253,7 +253,9 @@ async def conversation(**settings: Any) -> str:
                     await agent.run(asked, metadata={"note": "private"})
         finally:
             undo()
-        assert captured.spans
+        agents = [span for span in captured.spans if span.name == "invoke_agent support"]
+        told = [log for log in captured.logs if log.body == "agent.run"]
+        assert [span.trace_id for span in agents] == [log.trace_id for log in told] != []
         sent = captured._exporter.bodies("traces") + captured._exporter.bodies("logs")
         return b"".join(sent).decode(errors="replace")
 

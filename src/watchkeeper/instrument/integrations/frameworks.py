@@ -311,12 +311,16 @@ def close_agent(span: RecordedSpan, run: Run, outcome: str, end_ns: int | None =
     host = hosts.current()
     if host is None or not span.is_recording():
         return
+    # Current, so that the event carries its ids.
+    token = activate(span)
     try:
         if end_ns is None:
             end_ns = host.clock.now_ns()
         finish_run(host, span, run, outcome, max(end_ns, span.start_ns))
     except Exception as error:  # noqa: BLE001 - never into the application
         record_failure(_HOOK, error)
+    finally:
+        deactivate(token)
 
 
 def own_span(span: object) -> object:

@@ -9,9 +9,8 @@ span, so that the tokens of the two count once.
 
 from __future__ import annotations
 
-import re
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import suppress
 from contextvars import ContextVar, Token
 from typing import Any
@@ -26,8 +25,15 @@ from watchkeeper.instrument.host import Host
 from watchkeeper.instrument.integrations.frameworks import (
     FrameworkProvider,
     close_agent,
-    open_agent,
     own_span,
+)
+from watchkeeper.instrument.integrations.langchain_names import (
+    agent_name,
+    begin_agent,
+    describe_model,
+    describe_tool,
+    failure,
+    plain_texts,
 )
 from watchkeeper.instrument.integrations.missing import MissingPackage
 from watchkeeper.instrument.integrations.patch import all_of, replace
@@ -43,11 +49,7 @@ PACKAGE = "openinference-instrumentation-langchain"
 _HOOK = "llm.langchain"
 _RUNS_MAX = 4_096
 """Open runs that are remembered; the oldest are forgotten."""
-_CONTROL_FLOW = re.compile(r"(Command|ParentCommand|GraphInterrupt|NodeInterrupt)\(")
-"""Exceptions by which a graph goes on elsewhere or waits for somebody."""
 _CHAT = frozenset(("llm", "chat_model"))
-_GRAPHS = frozenset(("langgraph", "langchain_create_agent"))
-_CONVERSATION = ("session_id", "conversation_id", "thread_id")
 _CANCELLED = frozenset(("CancelledError", "GeneratorExit", "KeyboardInterrupt"))
 _HIDDEN = (
     "hide_inputs",
@@ -61,19 +63,6 @@ _HIDDEN = (
     "hide_embeddings_vectors",
 )
 """What OpenInference leaves out by itself; which later ones are added, `ContentSpan` leaves out."""
-_PROVIDERS = {
-    "azure": "azure.ai.openai",
-    "azure_openai": "azure.ai.openai",
-    "azure_ai": "azure.ai.inference",
-    "bedrock": "aws.bedrock",
-    "bedrock_converse": "aws.bedrock",
-    "amazon_bedrock": "aws.bedrock",
-    "google_genai": "gcp.gen_ai",
-    "google_vertexai": "gcp.vertex_ai",
-    "mistralai": "mistral_ai",
-    "xai": "x_ai",
-}
-"""Providers of the semantic conventions, where LangChain has another name."""
 
 _MODEL: ContextVar[UUID | None] = ContextVar("watchkeeper_langchain_model", default=None)
 """The run of the model that was started last in this context; it may have ended."""
@@ -109,10 +98,13 @@ def instrument(host: Host) -> Callable[[], None]:
     # What the application's own instrumentation may read is its affair.
     content = host.settings.capture_content or not undos
     runs = _Runs(host, instrumentor._tracer, content=content)  # noqa: SLF001 - its runs have no other way in
-    undos.append(runs.watch())
+    try:
+        undos.append(runs.watch())
+    except Exception:
+        all_of(*undos)()
+        raise
     above.append(runs.parent)
-    undos.append(lambda: above.remove(runs.parent))
-    undos.append(runs.undo_patches)
+    undos += [lambda: above.remove(runs.parent), runs.undo_patches]
     return all_of(*undos)
 
 
@@ -249,17 +241,17 @@ class _Runs:
         agent = self._agents.get(run.parent_run_id) or RUN.get()
         kind = run.run_type
         if kind in _CHAT:
-            _describe_model(span, run, metadata)
+            describe_model(span, run, metadata)
             _MODEL.set(run.id)
             _keep(self._began, run.id, self._host.clock.monotonic_ns())
         elif kind == "tool":
-            _describe_tool(span, run)
+            describe_tool(span, run)
             if agent is not None:
                 look_for_loop(self._host, agent, run.name, run.inputs)
         elif kind == "chain":
-            name = _agent_name(run.name, metadata, agent)
+            name = agent_name(run.name, metadata, agent)
             if name is not None and isinstance(span, RecordedSpan):
-                agent = _begin_agent(span, name, metadata)
+                agent = begin_agent(span, name, metadata)
         if agent is not None:
             _keep(self._agents, run.id, agent)
 
@@ -267,7 +259,7 @@ class _Runs:
         self._began.pop(run.id, None)
         if self._content:
             # A text of LangChain's can be called, and OpenInference does, with a warning to see.
-            run.inputs, run.outputs = _plain(run.inputs), _plain(run.outputs)
+            run.inputs, run.outputs = plain_texts(run.inputs), plain_texts(run.outputs)
         else:
             # Else it would turn the whole state of a graph into JSON at each step, for nothing. The
             # tokens are in what a model returns.
@@ -278,7 +270,7 @@ class _Runs:
         span = self._span(run.id)
         if not isinstance(span, RecordedSpan):
             return
-        failed = _failure(span, run.error)
+        failed = failure(span, run.error)
         if failed:
             span.set_attribute("error.type", failed)
         if agent is not None and span.attributes.get("gen_ai.operation.name") == "invoke_agent":
@@ -335,72 +327,6 @@ class _Asked:
         if self._token_model is not None:
             with suppress(ValueError):
                 _MODEL.reset(self._token_model)
-
-
-def _agent_name(name: str, metadata: Mapping[str, Any], around: Run | None) -> str | None:
-    """Return the name of the agent whose run this is, or None if it is a part of one."""
-    own = metadata.get("lc_agent_name")
-    if "langgraph_node" not in metadata:
-        return str(own or name) if metadata.get("ls_integration") in _GRAPHS else _legacy(name)
-    # A graph within a node: of an agent with a name of its own one is told.
-    if own == name and (around is None or around.name != own):
-        return name
-    return None
-
-
-def _legacy(name: str) -> str | None:
-    return name if name == "AgentExecutor" else None
-
-
-def _begin_agent(span: RecordedSpan, name: str, metadata: Mapping[str, Any]) -> Run | None:
-    span.update_name(f"invoke_agent {name}")
-    span.set_attribute("gen_ai.operation.name", "invoke_agent")
-    span.set_attribute("gen_ai.agent.name", name)
-    for key in _CONVERSATION:
-        if metadata.get(key):
-            span.set_attribute("gen_ai.conversation.id", str(metadata[key]))
-            break
-    return open_agent(span)
-
-
-def _describe_model(span: Span, run: Any, metadata: Mapping[str, Any]) -> None:
-    operation = "text_completion" if metadata.get("ls_model_type") == "llm" else "chat"
-    asked = (run.extra or {}).get("invocation_params") or {}
-    model = metadata.get("ls_model_name") or asked.get("model") or asked.get("model_name") or ""
-    provider = str(metadata.get("ls_provider") or "")
-    span.update_name(f"{operation} {model or run.name}")
-    span.set_attribute("gen_ai.operation.name", operation)
-    span.set_attribute("gen_ai.request.model", str(model))
-    if provider:
-        span.set_attribute("gen_ai.provider.name", _PROVIDERS.get(provider, provider))
-
-
-def _describe_tool(span: Span, run: Any) -> None:
-    span.update_name(f"execute_tool {run.name}")
-    span.set_attribute("gen_ai.operation.name", "execute_tool")
-    span.set_attribute("gen_ai.tool.name", run.name)
-    call_id = (run.extra or {}).get("tool_call_id")
-    if call_id:
-        span.set_attribute("gen_ai.tool.call.id", str(call_id))
-
-
-def _failure(span: RecordedSpan, error: str | None) -> str:
-    """Return the ``error.type`` of a run, "" if it did not fail."""
-    if not error or _CONTROL_FLOW.match(error):
-        return ""
-    for event in reversed(span.events):
-        if event.name == "exception":
-            return str(event.attributes.get("exception.type") or "_OTHER")
-    return "_OTHER"
-
-
-def _plain(values: Any) -> Any:
-    if not isinstance(values, dict):
-        return values
-    return {
-        key: str(value) if isinstance(value, str) and type(value) is not str else value
-        for key, value in values.items()
-    }
 
 
 def _keep(kept: dict[UUID, Any], run_id: UUID, value: Any) -> None:
