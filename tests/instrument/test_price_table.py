@@ -281,7 +281,7 @@ def test_a_process_keeps_a_provider_as_it_read_it(tmp_path: Path) -> None:
     write(tmp_path, lambda text: text)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(price_table, "_folder", lambda: tmp_path)
-        table = PriceTable(SystemClock.now_ns)
+        table = PriceTable(SystemClock.now_ns, int)
     before = table.find("openai", "gpt-4o")
     (tmp_path / "data.py").unlink()
 

@@ -52,16 +52,18 @@ class PriceTable:
 
     Args:
         now_ns: Returns nanoseconds since the epoch.
+        pause: Called between the parts that are read, each of which takes a tenth of a millisecond.
 
     Raises:
         Unreadable: See there; `find` raises it too.
     """
 
-    def __init__(self, now_ns: Callable[[], int]) -> None:
+    def __init__(self, now_ns: Callable[[], int], pause: Callable[[], object]) -> None:
         self._now_ns = now_ns
+        self._pause = pause
         self._folder = _folder()
         self._charged = _charged(b"".join(self._lines("data_units.py")))
-        self._providers = tuple(_provider(text) for is_head, text in self._parts() if is_head)
+        self._providers = tuple(_provider(head) for head in _heads(self._lines("data.py")))
         if not self._providers:
             raise Unreadable("there are no providers")
         self._models: dict[str, tuple[_Model, ...]] = {}
@@ -128,14 +130,13 @@ class PriceTable:
             return match, _settled(prices, now_ns)
 
         names = {**_PATTERNS, **_PRICES, "ModelInfo": model, "ModelPrice": self._tiers}
-        is_wanted = False
-        for is_head, text in self._parts():
-            if is_head:
-                if is_wanted:
-                    return
-                is_wanted = _provider(text)[0] == provider
-            elif is_wanted:
-                yield _evaluate(text, names)
+        lines = self._lines("data.py")
+        for head in _heads(lines):
+            if _provider(head)[0] == provider:
+                for text in _models(lines):
+                    self._pause()
+                    yield _evaluate(text, names)
+                return
 
     def _tiers(self, **prices: _Ratio | _Price | None) -> Tiers:
         """Stand in for a model's prices: all of them as rates."""
@@ -147,26 +148,8 @@ class PriceTable:
         starts = {start for _, price in columns.values() for start, _ in price} | {-1}
         return tuple((start, _rates(columns, start)) for start in sorted(starts, reverse=True))
 
-    def _parts(self) -> Iterator[tuple[bool, bytes]]:
-        """Yield the head of each provider, with True, and after it each of its models.
-
-        Line by line, for the whole text would be megabytes that the allocator then keeps.
-        """
-        lines = self._lines("data.py")
-        for line in lines:
-            if line != b"    Provider(\n":
-                continue
-            yield True, _head(lines)
-            for first in lines:
-                if first == b"        ],\n":
-                    break
-                if not first.startswith(b"            ModelInfo("):
-                    raise Unreadable("models are written in another way")
-                whole = first.endswith(b"),\n")
-                text = first if whole else first + _until(lines, b"            )")
-                yield False, text.strip().rstrip(b",")
-
     def _lines(self, name: str) -> Iterator[bytes]:
+        # One by one, for the whole text would be megabytes that the allocator then keeps.
         try:
             with (self._folder / name).open("rb") as file:
                 yield from file
@@ -203,6 +186,24 @@ def _evaluate(text: bytes, names: Mapping[str, Any]) -> Any:
         raise Unreadable(repr(error)) from error
     except (SyntaxError, TypeError, ValueError) as error:
         raise Unreadable(repr(error)) from error
+
+
+def _heads(lines: Iterator[bytes]) -> Iterator[bytes]:
+    for line in lines:
+        if line == b"    Provider(\n":
+            yield _head(lines)
+
+
+def _models(lines: Iterator[bytes]) -> Iterator[bytes]:
+    for first in lines:
+        if first == b"        ],\n":
+            return
+        if not first.startswith(b"            ModelInfo("):
+            raise Unreadable("models are written in another way")
+        whole = first.endswith(b"),\n")
+        text = first if whole else first + _until(lines, b"            )")
+        yield text.strip().rstrip(b",")
+    raise Unreadable("the table ends in its middle")
 
 
 def _head(lines: Iterator[bytes]) -> bytes:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import sys
 import threading
+import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import cache, partial
@@ -30,6 +31,7 @@ _WARMED_MAX = 100
 _MILLION = 1_000_000
 """Prices are set per million tokens."""
 _NOTHING = Usage()
+_THREAD = "watchkeeper-prices"
 _PROVIDER_IDS = {
     "aws.bedrock": "aws",
     "azure.ai.inference": "azure",
@@ -132,8 +134,14 @@ def warm_prices(
         WARMED.add(provider)
         with suppress(RuntimeError):  # No more threads are to be had.
             threading.Thread(
-                target=_warm, args=(provider, model, own), name="watchkeeper-prices", daemon=True
+                target=_warm, args=(provider, model, own), name=_THREAD, daemon=True
             ).start()
+
+
+def _give_way() -> None:
+    """Let other threads run, the event loop's for one, if this is the one that reads prices ahead."""
+    if threading.current_thread().name == _THREAD:
+        time.sleep(0)
 
 
 def _warm(provider: str, model: str, own: Mapping[str, tuple[float, float, float, float]]) -> None:
@@ -156,7 +164,7 @@ def _find(provider: str, model: str, snapshot: object, now_ns: Callable[[], int]
         try:
             table = _KNOWN.table
             if table is None:
-                table = _KNOWN.table = PriceTable(now_ns)
+                table = _KNOWN.table = PriceTable(now_ns, _give_way)
             return table.find(where, model)
         except Unreadable:
             _KNOWN.unreadable = True
