@@ -13,6 +13,7 @@ import watchkeeper
 HEAVY = (
     "starlette", "fastapi", "sqlalchemy", "httpx", "opentelemetry.sdk", "duckdb", "numpy",
     "structlog", "prometheus_client", "rich", "asyncio", "google.protobuf", "requests",
+    "decimal", "difflib", "tomllib", "genai_prices", "pydantic",
 )  # fmt: skip
 SHOW = f"""
 import sys

@@ -5,15 +5,19 @@ from __future__ import annotations
 import datetime as dt
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import genai_prices
 import pytest
 from genai_prices import data, types
+from tests.instrument.rig import attached
 
+from watchkeeper import llm_call
 from watchkeeper.clock import SystemClock
 from watchkeeper.instrument import price_table, prices
+from watchkeeper.instrument.guard import reraising
 from watchkeeper.instrument.price_table import PriceTable, Unreadable
 from watchkeeper.instrument.prices import price
 from watchkeeper.instrument.usage import Usage
@@ -292,6 +296,7 @@ def test_a_process_keeps_a_provider_as_it_read_it(tmp_path: Path) -> None:
 
 ALONE = """
 import sys
+import threading
 {before}
 import watchkeeper
 watchkeeper.configure(endpoint="", log_level="error", metrics_port=0, spool_dir={folder!r})
@@ -343,3 +348,54 @@ print(os.read(read, 99).decode())
     expected = by_package("google", "gemini-2.0-flash", Usage(1_000_000, 0))
 
     assert str(expected) == alone(tmp_path, after=fork)[0]
+
+
+async def test_prices_are_there_when_a_call_ends(known: prices._Known) -> None:
+    """They are read while the model thinks, by a thread, and not by the event loop at the end."""
+    prices.WARMED.discard("moonshotai")
+    before = set(threading.enumerate())
+    with attached(), reraising():
+        async with llm_call(provider="moonshotai", model="kimi-k2"):
+            for thread in set(threading.enumerate()) - before:
+                thread.join()
+            found = set(known.rates)
+
+    assert {("moonshotai", "kimi-k2")} == found
+
+
+def test_users_own_prices_need_no_table(known: prices._Known) -> None:
+    """Who gives all prices in the settings has nothing read."""
+    prices._warm("openai", "gpt-4o", {"gpt-4o": (1.0, 2.0, 0.5, 1.0)})
+
+    assert (None, {}) == (known.table, known.rates)
+
+
+def test_many_providers_start_no_more_threads(known: prices._Known) -> None:
+    """Providers beyond a hundred are not read ahead, whatever names they have."""
+    before = prices.WARMED.copy()
+    try:
+        prices.WARMED.update(f"provider-{number}" for number in range(100))
+        prices.warm_prices("one-more", "model")
+        found = "one-more" in prices.WARMED
+    finally:
+        prices.WARMED.clear()
+        prices.WARMED.update(before)
+
+    assert (False, {}) == (found, known.rates)
+
+
+def size(kept: object, seen: set[int]) -> int:
+    """Return the bytes of *kept* and of what it holds, each object once."""
+    if id(kept) in seen:
+        return 0
+    seen.add(id(kept))
+    inner = kept if isinstance(kept, tuple) else ()
+    return sys.getsizeof(kept) + sum(size(one, seen) for one in inner)
+
+
+def test_a_model_that_was_read_takes_half_a_kilobyte() -> None:
+    """Even the provider with the most models takes no more for each than its patterns and rates."""
+    table = PriceTable(SystemClock.now_ns, int)
+    models = table._models_of("openrouter")
+
+    assert size(models, set()) / len(models) < 512

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -262,6 +261,8 @@ def _callback_failed(error: Exception) -> None:
 def _declared(name: str, kinds: tuple[Kind, ...]) -> Metric:
     metric = METRIC_BY_NAME.get(name)
     if metric is None:
+        import difflib  # noqa: PLC0415 - only for a mistake
+
         near = difflib.get_close_matches(name, METRIC_BY_NAME, n=1)
         raise DefinitionError.explain(
             "no metric has this name",

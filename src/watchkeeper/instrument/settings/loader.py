@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import difflib
 import os
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -94,6 +92,8 @@ def log_levels_again(present: Settings) -> tuple[str, Mapping[str, str]]:
 
 
 def _unknown(name: str, where: str) -> WatchkeeperError:
+    import difflib  # noqa: PLC0415 - only for a mistake
+
     near = difflib.get_close_matches(name, TABLE, n=1)
     return SettingError.explain(
         f"unknown setting in {where}",
@@ -160,6 +160,8 @@ def _mistyped(env: Mapping[str, str]) -> list[str]:
     unknown = [name for name in env if name.startswith(_PREFIX) and name not in _OTHERS]
     if not unknown:
         return []
+    import difflib  # noqa: PLC0415 - only for a mistake
+
     known = {variable for row in TABLE.values() for variable in row.env}
     known |= {
         f"{variable}{_SUFFIX}" for row in TABLE.values() if row.secret for variable in row.env
@@ -193,6 +195,8 @@ def _read_file(env: Mapping[str, str]) -> tuple[str, dict[str, Any]]:
     path = Path(asked or _FILE)
     if not asked and not path.is_file():
         return "", {}
+    import tomllib  # noqa: PLC0415 - few have a file
+
     try:
         table = tomllib.loads(path.read_text(encoding="utf-8")).get("instrument", {})
     except (OSError, ValueError) as error:
