@@ -364,10 +364,14 @@ async def test_prices_are_there_when_a_call_ends(known: prices._Known) -> None:
 
 
 def test_users_own_prices_need_no_table(known: prices._Known) -> None:
-    """Who gives all prices in the settings has nothing read."""
-    prices._warm("openai", "gpt-4o", {"gpt-4o": (1.0, 2.0, 0.5, 1.0)})
+    """Who gives all prices in the settings has nothing read, neither ahead nor for the price."""
+    own = {"gpt-4o": (1.0, 2.0, 0.5, 1.0), "here/small": (1.0, 0.0, 0.0, 0.0)}
+    for provider, model in (("own-1", "gpt-4o"), ("here", "small")):
+        prices.warm_prices(provider, model, own)
+    found = price("here", "small", Usage(3_000_000), own)
 
-    assert (None, {}) == (known.table, known.rates)
+    assert (3.0, None, {}) == (found, known.table, known.rates)
+    assert prices.WARMED.isdisjoint({"own-1", "here"})
 
 
 def test_many_providers_start_no_more_threads(known: prices._Known) -> None:

@@ -130,11 +130,12 @@ def warm_prices(
         model: The model that is called.
         own: The user's rates; a model of theirs needs no table.
     """
-    if len(WARMED) < _WARMED_MAX:
+    has_own = bool(own) and (f"{provider}/{model}" in own or model in own)
+    if len(WARMED) < _WARMED_MAX and not has_own:
         WARMED.add(provider)
         with suppress(RuntimeError):  # No more threads are to be had.
             threading.Thread(
-                target=_warm, args=(provider, model, own), name=_THREAD, daemon=True
+                target=_warm, args=(provider, model), name=_THREAD, daemon=True
             ).start()
 
 
@@ -144,9 +145,9 @@ def _give_way() -> None:
         time.sleep(0)
 
 
-def _warm(provider: str, model: str, own: Mapping[str, tuple[float, float, float, float]]) -> None:
+def _warm(provider: str, model: str) -> None:
     try:
-        price(provider, model, _NOTHING, own)
+        price(provider, model, _NOTHING)
     except Exception as error:  # noqa: BLE001 - the call itself will meet it again
         record_failure("prices", error)
 

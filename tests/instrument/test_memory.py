@@ -1,0 +1,54 @@
+"""What an observed application keeps: nothing that grows with the number of requests."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from tests.house.rooms import ROOT
+
+KEPT = """
+import asyncio, gc, json, logging, os, sys
+sys.path[:0] = {path!r}
+import watchkeeper
+from tests.instrument import overhead_app
+
+watchkeeper.configure(
+    service="shop", endpoint={endpoint!r}, spool_dir={folder!r}, metrics_port=0,
+    log_stream=open(os.devnull, "w"), log_format="json",
+)
+caller = overhead_app.Caller(overhead_app.build({database!r}, overhead_app.Watchkeeper()))
+
+
+async def kept(cycles):
+    for _ in range(cycles):
+        await caller.cycle()
+    await asyncio.to_thread(watchkeeper.flush, 0.1)
+    gc.collect()
+    return len(gc.get_objects())
+
+
+async def main():
+    return [await kept(40), await kept(20), await kept(60)]
+
+
+print(json.dumps(asyncio.run(main())))
+"""
+
+
+@pytest.mark.parametrize("endpoint", ["", "http://127.0.0.1:9"])
+def test_requests_leave_nothing_behind(tmp_path: Path, endpoint: str) -> None:
+    """After 2,400 requests there are no more objects than after 1,200, with and without a server."""
+    code = KEPT.format(
+        path=[str(ROOT), str(ROOT / "src")],
+        endpoint=endpoint,
+        folder=str(tmp_path / "spool"),
+        database=str(tmp_path / "items.sqlite"),
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=50, check=True
+    )
+    _, before, after = json.loads(done.stdout)
+
+    assert after - before < 100
