@@ -9,6 +9,7 @@ from tests.instrument.rig import Rig, attached
 from watchkeeper.instrument.derive import Derived
 from watchkeeper.instrument.domain import agent_run, llm_call
 from watchkeeper.instrument.guard import reraising
+from watchkeeper.testing import capture
 
 
 @pytest.fixture
@@ -133,6 +134,66 @@ def test_model_calls_of_every_dialect_are_counted(rig: Rig, attributes: dict[str
     assert [pytest.approx((10 * 2.5 + 3 * 10) / 1e6)] == list(
         rig.samples("llm_cost_usd_total").values()
     )
+    [(name, level, told)] = rig.events
+    assert ("llm.call", "info", "openai", "gpt-4o", 10, 3, 0.5) == (
+        name,
+        level,
+        told["gen_ai.provider.name"],
+        told["gen_ai.request.model"],
+        told["gen_ai.usage.input_tokens"],
+        told["gen_ai.usage.output_tokens"],
+        told["duration_s"],
+    )
+
+
+def test_events_of_others_carry_the_ids_of_their_spans() -> None:
+    """A call that only a span reports is told with its trace, and not when `llm_call` tells it."""
+    with capture() as captured:
+        tracer = captured.runtime.recorder.tracer_provider.get_tracer("foreign")
+        tracer.start_span("x", attributes=CALL).end()
+        with llm_call(provider="openai", model="gpt-4o") as call:
+            tracer.start_span("x", attributes=CALL).end()
+            call.record_usage(10, 3)
+    foreign, _, own = captured.spans
+    assert [foreign.trace_id, own.trace_id] == [log.trace_id for log in captured.logs]
+    assert ["llm.call", "llm.call"] == [log.body for log in captured.logs]
+
+
+def test_a_failed_span_says_why_by_its_exception(rig: Rig) -> None:
+    """Without ``error.type`` the class of the exception that was recorded stands for it."""
+    tracer = rig.recorder.tracer_provider.get_tracer("foreign")
+    for attributes in (CALL, {"gen_ai.operation.name": "execute_tool", "gen_ai.tool.name": "t"}):
+        span = tracer.start_span("x", attributes=attributes)
+        span.record_exception(LookupError("t"))
+        span.set_status(StatusCode.ERROR)
+        span.end()
+    for name in (
+        "gen_ai_client_operation_duration_seconds",
+        "gen_ai_execute_tool_duration_seconds",
+    ):
+        [labels] = rig.totals(name)
+        assert labels.endswith('error_type="LookupError"')
+    assert ("error", "LookupError") == (rig.events[0][1], rig.events[0][2]["error.type"])
+
+
+def test_a_call_of_ours_keeps_the_span_above_from_counting(rig: Rig) -> None:
+    """Also if that span ends first, as a framework's does when a stream is abandoned."""
+    tracer = rig.recorder.tracer_provider.get_tracer("framework")
+    with tracer.start_as_current_span(
+        "agent", attributes={"gen_ai.operation.name": "invoke_agent"}
+    ):
+        above = tracer.start_as_current_span("chat", attributes=CALL)
+        span = above.__enter__()
+        call = llm_call(provider="openai", model="gpt-4o")
+        call.__enter__()
+        span.end()
+        call.record_usage(10, 3)
+        call.__exit__(None, None, None)
+        above.__exit__(None, None, None)
+    durations = rig.totals("gen_ai_client_operation_duration_seconds")
+    assert [1] == [count for count, _ in durations.values()]
+    assert [(1, 10), (1, 3)] == list(rig.totals("gen_ai_client_token_usage").values())
+    assert [(1, 1)] == list(rig.totals("agent_run_steps").values())
 
 
 def test_a_price_on_the_span_wins(rig: Rig) -> None:
@@ -252,6 +313,11 @@ def test_agents_of_every_dialect_have_steps_and_outcomes(
         f'agent_runs_total{{{labels},agent_outcome="success"}}': 1.0,
     } == rig.samples("agent_runs_total")
     assert {'gen_ai_tool_name="t"': (1, 0)} == rig.totals("gen_ai_execute_tool_duration_seconds")
+    assert [("error", 1), ("info", 3)] == [
+        (level, fields["agent.run.steps"])
+        for name, level, fields in rig.events
+        if name == "agent.run"
+    ]
 
 
 def test_calls_below_requests_leave_nothing_behind(rig: Rig) -> None:

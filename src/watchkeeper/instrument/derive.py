@@ -10,14 +10,16 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from opentelemetry.trace import SpanKind, StatusCode
+from opentelemetry.trace import NonRecordingSpan, SpanKind, StatusCode
 
 from watchkeeper.instrument.derive_http import HttpMetrics
 from watchkeeper.instrument.exemplars import exemplar
-from watchkeeper.instrument.genai import GenAi, operation_of
+from watchkeeper.instrument.genai import GenAi
+from watchkeeper.instrument.genai_names import operation_of
 from watchkeeper.instrument.metrics import Histogram, MetricSet
 from watchkeeper.instrument.prices import price
-from watchkeeper.instrument.recorder.span import RecordedSpan
+from watchkeeper.instrument.recorder.current import activate, deactivate
+from watchkeeper.instrument.recorder.span import RECORDED, RecordedSpan
 from watchkeeper.instrument.rejects import Rejects
 from watchkeeper.instrument.usage import Usage
 
@@ -98,6 +100,24 @@ class Derived:
         """Call *report* with each database span of *threshold_s* seconds or more, and its seconds."""
         self._slow_s = threshold_s
         self._slow = report
+
+    def tell_calls(self, event: Callable[[str, str, dict[str, object]], None]) -> None:
+        """Write an event for each model call and agent run that is known only by its span.
+
+        Args:
+            event: Takes name, level and attributes; called while the span is the current one.
+        """
+
+        def tell(span: RecordedSpan, name: str, level: str, fields: dict[str, object]) -> None:
+            # Of a span of the SDK only the ids are needed.
+            current = span if type(span) in RECORDED else NonRecordingSpan(span.context)
+            token = activate(current)
+            try:
+                event(name, level, fields)
+            finally:
+                deactivate(token)
+
+        self._genai.tell = tell
 
     def bound_reject_reasons(self, reasons_max: int) -> None:
         """Let at most *reasons_max* reasons of rejects per pipeline become labels."""

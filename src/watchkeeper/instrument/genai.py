@@ -1,7 +1,6 @@
 """Metrics of model calls, agents and tools, from the spans of whoever made them.
 
-Read are the names of the semantic conventions, old and new, those of OpenInference (``llm.*``,
-``openinference.span.kind``) and those of OpenLLMetry (``traceloop.*``, ``llm.request.type``).
+What a span stands for is read by `watchkeeper.instrument.genai_names`.
 
 Tokens count once. A framework's span around a client's repeats the client's, so of two nested model
 calls the inner one counts, for it ends first; the sums on an agent's span are never counted.
@@ -12,78 +11,32 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from opentelemetry.trace import StatusCode
-
 from watchkeeper.instrument.exemplars import exemplar, left_out
+from watchkeeper.instrument.genai_names import (
+    AGENT,
+    COST,
+    INFERENCE,
+    MODEL,
+    PROVIDER,
+    TOOL,
+    call_fields,
+    error_of,
+    first,
+    run_fields,
+    text_of,
+    usage_of,
+)
 from watchkeeper.instrument.metrics import Counter, Histogram, MetricSet
 from watchkeeper.instrument.prices import price
 from watchkeeper.instrument.recorder.span import RecordedSpan
 from watchkeeper.instrument.usage import CALL, NO_USAGE, RUN, Usage, claims
 
-__all__ = ["GenAi", "operation_of"]
+__all__ = ["GenAi"]
 
 _CACHE_MAX = 1_024
 """Label combinations whose series are kept at hand; the families have their own limit."""
 _PENDING_MAX = 4_096
 """Open spans that hold calls made below them; the oldest are forgotten."""
-
-_INFERENCE = frozenset(
-    ("chat", "text_completion", "completion", "generate_content", "embeddings", "generate")
-)
-_OPENINFERENCE = {
-    "LLM": "chat",
-    "EMBEDDING": "embeddings",
-    "AGENT": "invoke_agent",
-    "TOOL": "execute_tool",
-}
-_TRACELOOP = {"agent": "invoke_agent", "tool": "execute_tool"}
-_TRACELOOP_REQUEST = {
-    "chat": "chat",
-    "completion": "text_completion",
-    "embedding": "embeddings",
-}
-_INPUT = ("gen_ai.usage.input_tokens", "gen_ai.usage.prompt_tokens", "llm.token_count.prompt")
-_OUTPUT = (
-    "gen_ai.usage.output_tokens",
-    "gen_ai.usage.completion_tokens",
-    "llm.token_count.completion",
-)
-_CACHE_READ = (
-    "gen_ai.usage.cache_read.input_tokens",
-    "gen_ai.usage.cache_read_input_tokens",
-    "llm.token_count.prompt_details.cache_read",
-)
-_CACHE_CREATION = (
-    "gen_ai.usage.cache_creation.input_tokens",
-    "gen_ai.usage.cache_write.input_tokens",
-    "gen_ai.usage.cache_creation_input_tokens",
-    "llm.token_count.prompt_details.cache_write",
-)
-_REASONING = (
-    "gen_ai.usage.reasoning.output_tokens",
-    "gen_ai.usage.reasoning_tokens",
-    "llm.token_count.completion_details.reasoning",
-)
-_COST = ("llm.cost_usd", "operation.cost", "gen_ai.usage.cost", "llm.cost.total")
-_PROVIDER = ("gen_ai.provider.name", "gen_ai.system", "llm.provider", "llm.system")
-_MODEL = ("gen_ai.request.model", "gen_ai.response.model", "llm.model_name", "embedding.model_name")
-_AGENT = ("gen_ai.agent.name", "agent.name", "traceloop.entity.name")
-_TOOL = ("gen_ai.tool.name", "tool.name", "traceloop.entity.name")
-
-
-def operation_of(attributes: Mapping[str, Any]) -> str | None:
-    """Return the ``gen_ai.operation.name`` that a span stands for, or None."""
-    found = attributes.get("gen_ai.operation.name")
-    if found is not None:
-        return str(found)
-    kind = attributes.get("openinference.span.kind")
-    if kind is not None:
-        return _OPENINFERENCE.get(kind)
-    kind = attributes.get("llm.request.type")
-    if kind is not None:
-        return _TRACELOOP_REQUEST.get(kind)
-    kind = attributes.get("traceloop.span.kind")
-    return None if kind is None else _TRACELOOP.get(kind)
 
 
 class _Calls:
@@ -118,6 +71,8 @@ class GenAi:
     ) -> None:
         self.pending: dict[int, list[int]] = {}
         """Model calls and tool calls that ended below a span that is still open, by its id."""
+        self.tell: Callable[[RecordedSpan, str, str, dict[str, object]], None] | None = None
+        """Takes the event of a call or run that only a span reports: the span, name, level, fields."""
         self._priced = priced
         self._latest = latest
         self._metrics = metrics
@@ -135,14 +90,14 @@ class GenAi:
 
     def on_span(self, span: RecordedSpan, attributes: Mapping[str, Any], operation: str) -> None:
         """Update the metrics that *span* stands for."""
-        if operation in _INFERENCE:
+        if operation in INFERENCE:
             self._on_inference(span, attributes, operation)
         elif operation == "invoke_agent":
             self._on_agent(span, attributes)
         elif operation == "execute_tool":
             seconds = (span.end_ns - span.start_ns) / 1e9
-            error = _error(span, attributes)
-            self._tool.child((_text(attributes, _TOOL), error)).observe(seconds, exemplar(span))
+            error = error_of(span, attributes)
+            self._tool.child((text_of(attributes, TOOL), error)).observe(seconds, exemplar(span))
             run = RUN.get()
             if run is not None:
                 run.add_tool()
@@ -173,16 +128,22 @@ class GenAi:
         return inner
 
     def _on_agent(self, span: RecordedSpan, attributes: Mapping[str, Any]) -> None:
-        name = _text(attributes, _AGENT)
-        error = _error(span, attributes)
+        name = text_of(attributes, AGENT)
+        error = error_of(span, attributes)
         seconds = (span.end_ns - span.start_ns) / 1e9
         self._agent.child((name, error)).observe(seconds, exemplar(span))
-        outcome = attributes.get("agent.outcome") or ("error" if error else "success")
+        known = attributes.get("agent.outcome")
+        outcome = known or ("error" if error else "success")
         self._runs.child((name, outcome)).inc()
         calls, tools = self._note(span, 0, 0)
         steps = attributes.get("agent.run.steps")
         if steps is None:
             steps = calls + tools
+        if known is None and self.tell is not None:
+            # Whoever knows the outcome has told of the run.
+            fields = run_fields(attributes, name, error)
+            fields |= {"agent.outcome": outcome, "agent.run.steps": steps, "duration_s": seconds}
+            self.tell(span, "agent.run", "error" if error else "info", fields)
         self._steps.child((name,)).observe(steps)
         if self._latest:
             histogram = self._metrics.histogram
@@ -193,20 +154,11 @@ class GenAi:
         self, span: RecordedSpan, attributes: Mapping[str, Any], operation: str
     ) -> None:
         claimed = claims.ids
-        if span.span_id not in claimed:
-            if CALL.get() is not None or span.parent_id in claimed:
-                return
-            below = self.pending.get(span.span_id)
-            if below is not None and below[0]:
-                self._note(span, 0, 0)
-                return
-            if span.span_id in claims.parents:
-                # The call below still goes on; it counts when it ends, and is a step here and now.
-                self._note(span, 1, 0)
-                return
+        if span.span_id not in claimed and self._repeats(span):
+            return
         self._note(span, 1, 0)
-        provider, model = _text(attributes, _PROVIDER), _text(attributes, _MODEL)
-        key = (operation, provider, model, _error(span, attributes))
+        provider, model = text_of(attributes, PROVIDER), text_of(attributes, MODEL)
+        key = (operation, provider, model, error_of(span, attributes))
         series = self._calls.get(key)
         if series is None:
             series = self._series(key)
@@ -222,8 +174,27 @@ class GenAi:
         run = RUN.get()
         if run is not None:
             run.add(usage, cost)
+        if self.tell is not None and span.span_id not in claimed:
+            fields = call_fields(attributes, key, usage, cost)
+            fields["duration_s"] = (span.end_ns - span.start_ns) / 1e9
+            self.tell(span, "llm.call", "error" if key[3] else "info", fields)
         if self._latest:
             self._repeat_in_new_names(series, key, span, usage)
+
+    def _repeats(self, span: RecordedSpan) -> bool:
+        """Tell whether a span repeats a call that something else counts, and hand on its steps."""
+        is_above = span.span_id in claims.parents
+        if not is_above and (CALL.get() is not None or span.parent_id in claims.ids):
+            return True
+        below = self.pending.get(span.span_id)
+        if below is not None and below[0]:
+            self._note(span, 0, 0)
+            return True
+        if is_above:
+            # The call below still goes on; it counts when it ends, and is a step here and now.
+            self._note(span, 1, 0)
+            return True
+        return False
 
     def _series(self, key: tuple[str, str, str, str]) -> _Calls:
         if len(self._calls) >= _CACHE_MAX:
@@ -237,7 +208,7 @@ class GenAi:
         key: tuple[str, str, str, str],
         attributes: Mapping[str, Any],
     ) -> Usage:
-        given, made, read, created, reasoning = _usage(attributes)
+        given, made, read, created, reasoning = usage_of(attributes)
         if given is None and made is None:
             return NO_USAGE
         if read + created > (given or 0):
@@ -266,7 +237,7 @@ class GenAi:
         key: tuple[str, str, str, str],
         usage: Usage,
     ) -> float | None:
-        cost = _first(attributes, _COST)
+        cost = first(attributes, COST)
         if cost is None:
             if not (usage.input_tokens or usage.output_tokens):
                 return None
@@ -336,47 +307,3 @@ def _forget_oldest(pending: dict[int, list[int]]) -> None:
     except (RuntimeError, StopIteration):
         # Another thread was at it in the same moment; the next call makes room.
         return
-
-
-def _error(span: RecordedSpan, attributes: Mapping[str, Any]) -> str:
-    error = attributes.get("error.type")
-    if error:
-        return str(error)
-    if span.status_code is not StatusCode.ERROR:
-        return ""
-    for event in reversed(span.events):
-        if event.name == "exception":
-            kind = (event.attributes or {}).get("exception.type")
-            return str(kind) if kind else "_OTHER"
-    return "_OTHER"
-
-
-def _usage(attributes: Mapping[str, Any]) -> tuple[Any, Any, int, int, int]:
-    if "gen_ai.usage.output_tokens" in attributes:
-        # The names of the conventions, read without a search: these are the usual ones.
-        given = attributes.get("gen_ai.usage.input_tokens")
-        made = attributes["gen_ai.usage.output_tokens"]
-    else:
-        given, made = _first(attributes, _INPUT), _first(attributes, _OUTPUT)
-    return (
-        given,
-        made,
-        _first(attributes, _CACHE_READ) or 0,
-        _first(attributes, _CACHE_CREATION) or 0,
-        _first(attributes, _REASONING) or 0,
-    )
-
-
-def _first(attributes: Mapping[str, Any], names: tuple[str, ...]) -> Any:
-    for name in names:
-        if name in attributes:
-            return attributes[name]
-    return None
-
-
-def _text(attributes: Mapping[str, Any], names: tuple[str, ...]) -> str:
-    for name in names:
-        if name in attributes:
-            value = attributes[name]
-            return value if type(value) is str else "" if value is None else str(value)
-    return ""

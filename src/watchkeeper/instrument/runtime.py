@@ -237,6 +237,7 @@ def build(
             .inc,
         ),
     )
+    runtime.derived.tell_calls(runtime.event)
     runtime.derived.bound_reject_reasons(settings.reject_reasons_max)
     recorder.add_end_hook(runtime.derived, "derive")
     if settings.enabled and "console" in settings.traces_exporter:
