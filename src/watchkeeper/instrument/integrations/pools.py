@@ -7,9 +7,10 @@ import weakref
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+from watchkeeper.instrument.host import Host
 from watchkeeper.instrument.metrics import Histogram, MetricSet
 
-__all__ = ["PoolBook", "PoolState", "Size", "book_of"]
+__all__ = ["Borrowings", "PoolBook", "PoolState", "Size", "book_of"]
 
 
 class Size(NamedTuple):
@@ -118,6 +119,73 @@ class PoolBook:
 
     def _pending(self) -> dict[tuple[str, ...], float]:
         return {(state.name,): state.pending for state, _ in self._alive()}
+
+
+class Borrowings:
+    """Waits, borrowings and failures of the pools of one driver: hooks for `twins.around`.
+
+    A driver's pools say how a pool's state and a connection's key are found.
+
+    Args:
+        host: The running instrumentation.
+        timeout: What a pool raises when a wait was too long.
+    """
+
+    def __init__(self, host: Host, timeout: type[BaseException]) -> None:
+        self.book = book_of(host.metrics)
+        self._now = host.clock.monotonic_ns
+        self._timeout = timeout
+        self._borrowed: dict[int, tuple[int, PoolState]] = {}
+
+    def state(self, pool: Any) -> PoolState:
+        """Return what is known of *pool*."""
+        raise NotImplementedError
+
+    def key(self, connection: Any) -> Any:
+        """Return what stands for a borrowed connection until it comes back."""
+        return connection
+
+    def asked(self, pool: Any, *_: Any, **__: Any) -> tuple[PoolState, int]:
+        """Learn that somebody asks *pool* for a connection."""
+        state = self.state(pool)
+        state.pending += 1
+        return state, self._now()
+
+    def given(
+        self, asked: tuple[PoolState, int], connection: Any, error: BaseException | None
+    ) -> None:
+        """Learn what came of it."""
+        state, started = asked
+        state.pending -= 1
+        if error is None:
+            ended = self._now()
+            state.wait.observe((ended - started) / 1e9)
+            self._borrowed[id(self.key(connection))] = (ended, state)
+        elif isinstance(error, self._timeout):
+            self.book.timeouts.child((state.name,)).inc()
+
+    def returned(self, key: Any, *_: Any) -> None:
+        """Learn that a connection comes back."""
+        borrowed = self._borrowed.pop(id(key), None)
+        if borrowed is not None:
+            borrowed[1].use.observe((self._now() - borrowed[0]) / 1e9)
+
+    def opens(self, pool: Any, *_: Any, **__: Any) -> PoolState:
+        """Learn that *pool* opens a connection."""
+        return self.state(pool)
+
+    def opened(self, state: PoolState, _: Any, error: BaseException | None) -> None:
+        """Learn what came of it."""
+        if isinstance(error, Exception):
+            self.book.failures.child((state.name,)).inc()
+
+    def used(self, state: PoolState) -> int:
+        """Return how many connections of a pool are borrowed."""
+        return sum(one is state for _, one in list(self._borrowed.values()))
+
+    def forget(self) -> None:
+        """Show no pools any more."""
+        self.book.forget(self)
 
 
 def book_of(metrics: MetricSet) -> PoolBook:

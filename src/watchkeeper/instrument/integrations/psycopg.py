@@ -6,8 +6,9 @@ number. Connections of SQLAlchemy are left to it.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from functools import partial
 from typing import Any
 
 from watchkeeper.instrument.guard import record_failure
@@ -15,6 +16,7 @@ from watchkeeper.instrument.host import Host
 from watchkeeper.instrument.integrations.owned import OWNED
 from watchkeeper.instrument.integrations.patch import all_of, replace
 from watchkeeper.instrument.integrations.queries import Place, Queries
+from watchkeeper.instrument.integrations.twins import around, spanned
 from watchkeeper.instrument.recorder.span import RecordedSpan
 
 __all__ = ["instrument"]
@@ -25,7 +27,6 @@ _BATCH = "_watchkeeper_batch"
 _PIPELINE = "PIPELINE"
 
 _Call = Callable[..., Any]
-_AwaitedCall = Callable[..., Awaitable[Any]]
 
 
 def instrument(host: Host) -> Callable[[], None]:
@@ -39,25 +40,23 @@ def instrument(host: Host) -> Callable[[], None]:
     from psycopg._pipeline_async import AsyncPipeline
 
     made = _Statements(host)
-    plain: list[tuple[Any, str, Callable[[_Call], _Call]]] = [
-        (psycopg.Cursor, "execute", made.executing),
-        (psycopg.Cursor, "executemany", made.executing_many),
+    wrappers: list[tuple[Any, str, Callable[[_Call], _Call]]] = [
         (psycopg.Cursor, "stream", made.streaming),
         (psycopg.Cursor, "copy", made.copying),
-        (psycopg.ServerCursor, "execute", made.executing),
-        (psycopg.AsyncCursor, "execute", made.executing_async),
-        (psycopg.AsyncCursor, "executemany", made.executing_many_async),
         (psycopg.AsyncCursor, "stream", made.streaming_async),
         (psycopg.AsyncCursor, "copy", made.copying_async),
-        (psycopg.AsyncServerCursor, "execute", made.executing_async),
         (Pipeline, "__enter__", made.entering),
         (Pipeline, "__exit__", made.leaving),
-        (AsyncPipeline, "__aenter__", made.entering_async),
-        (AsyncPipeline, "__aexit__", made.leaving_async),
+        (AsyncPipeline, "__aenter__", made.entering),
+        (AsyncPipeline, "__aexit__", made.leaving),
     ]
+    for cursor in (
+        *(psycopg.Cursor, psycopg.ServerCursor, psycopg.AsyncCursor, psycopg.AsyncServerCursor),
+    ):
+        wrappers += ((cursor, "execute", made.executing), (cursor, "executemany", made.executing))
     undos = [
         replace(owner, name, wrap(owner.__dict__[name]))
-        for owner, name, wrap in plain
+        for owner, name, wrap in wrappers
         if name in owner.__dict__
     ]
     return all_of(*undos)
@@ -70,72 +69,10 @@ class _Statements:
         self._queries = Queries(host, _HOOK, "postgresql")
 
     def executing(self, original: _Call) -> _Call:
-        """Return what stands in for ``execute``."""
-
-        def execute(cursor: Any, query: Any, *args: Any, **kwargs: Any) -> Any:
-            span = self._begin(cursor, query)
-            if span is None:
-                return original(cursor, query, *args, **kwargs)
-            try:
-                result = original(cursor, query, *args, **kwargs)
-            except BaseException as error:
-                self._queries.failed(span, error)
-                raise
-            span.end()
-            return result
-
-        return execute
-
-    def executing_async(self, original: _AwaitedCall) -> _AwaitedCall:
-        """Return what stands in for the asynchronous ``execute``."""
-
-        async def execute(cursor: Any, query: Any, *args: Any, **kwargs: Any) -> Any:
-            span = self._begin(cursor, query)
-            if span is None:
-                return await original(cursor, query, *args, **kwargs)
-            try:
-                result = await original(cursor, query, *args, **kwargs)
-            except BaseException as error:
-                self._queries.failed(span, error)
-                raise
-            span.end()
-            return result
-
-        return execute
-
-    def executing_many(self, original: _Call) -> _Call:
-        """Return what stands in for ``executemany``."""
-
-        def executemany(cursor: Any, query: Any, params_seq: Any, **kwargs: Any) -> Any:
-            span = self._begin(cursor, query, params_seq)
-            if span is None:
-                return original(cursor, query, params_seq, **kwargs)
-            try:
-                result = original(cursor, query, params_seq, **kwargs)
-            except BaseException as error:
-                self._queries.failed(span, error)
-                raise
-            span.end()
-            return result
-
-        return executemany
-
-    def executing_many_async(self, original: _AwaitedCall) -> _AwaitedCall:
-        """Return what stands in for the asynchronous ``executemany``."""
-
-        async def executemany(cursor: Any, query: Any, params_seq: Any, **kwargs: Any) -> Any:
-            span = self._begin(cursor, query, params_seq)
-            if span is None:
-                return await original(cursor, query, params_seq, **kwargs)
-            try:
-                result = await original(cursor, query, params_seq, **kwargs)
-            except BaseException as error:
-                self._queries.failed(span, error)
-                raise
-            span.end()
-            return result
-
-        return executemany
+        """Return what stands in for ``execute`` or ``executemany``."""
+        many = original.__name__ == "executemany"
+        begin = partial(self._begin, many=True) if many else self._begin
+        return spanned(original, begin, self._queries.failed)
 
     def streaming(self, original: _Call) -> _Call:
         """Return what stands in for ``stream``: its span lasts from the first row to the last."""
@@ -215,105 +152,65 @@ class _Statements:
 
     def entering(self, original: _Call) -> _Call:
         """Return what stands in for the entry of a pipeline."""
-
-        def enter(pipeline: Any) -> Any:
-            result = original(pipeline)
-            self._open(pipeline)
-            return result
-
-        return enter
+        return around(original, _HOOK, lambda pipeline: pipeline, self._open)
 
     def leaving(self, original: _Call) -> _Call:
         """Return what stands in for the exit of a pipeline."""
+        return around(original, _HOOK, lambda pipeline, *exc: (pipeline, exc), self._close)
 
-        def leave(pipeline: Any, *exc: Any) -> Any:
-            try:
-                result = original(pipeline, *exc)
-            except BaseException as error:
-                self._close(pipeline, error)
-                raise
-            self._close(pipeline, exc[1] if len(exc) > 1 else None)
-            return result
-
-        return leave
-
-    def entering_async(self, original: _AwaitedCall) -> _AwaitedCall:
-        """Return what stands in for the entry of an asynchronous pipeline."""
-
-        async def enter(pipeline: Any) -> Any:
-            result = await original(pipeline)
-            self._open(pipeline)
-            return result
-
-        return enter
-
-    def leaving_async(self, original: _AwaitedCall) -> _AwaitedCall:
-        """Return what stands in for the exit of an asynchronous pipeline."""
-
-        async def leave(pipeline: Any, *exc: Any) -> Any:
-            try:
-                result = await original(pipeline, *exc)
-            except BaseException as error:
-                self._close(pipeline, error)
-                raise
-            self._close(pipeline, exc[1] if len(exc) > 1 else None)
-            return result
-
-        return leave
-
-    def _begin(self, cursor: Any, query: Any, params_seq: Any = None) -> RecordedSpan | None:
+    def _begin(
+        self, cursor: Any, query: Any, params: Any = None, *, many: bool = False, **_: Any
+    ) -> RecordedSpan | None:
         connection = cursor._conn  # noqa: SLF001 - `connection` is a property with a lookup more
         if id(connection) in OWNED:
             return None
         try:
+            size = len(params) if many and isinstance(params, (list, tuple)) else None
             batch = connection.__dict__.get(_BATCH)
             if batch is not None:
-                batch[1] += len(params_seq) if isinstance(params_seq, (list, tuple)) else 1
+                batch[1] += 1 if size is None else size
                 return None
             text = query if type(query) is str else _text(query, connection)
-            size = len(params_seq) if isinstance(params_seq, (list, tuple)) else None
-            return self._queries.begin(_place(connection), text, size)
+            # An empty statement is how a pool asks whether a connection is alive.
+            return self._queries.begin(_place(connection), text, size) if text else None
         except Exception as error:  # noqa: BLE001 - never into the application
             record_failure(_HOOK, error)
             return None
 
-    def _open(self, pipeline: Any) -> None:
-        try:
-            connection = pipeline._conn  # noqa: SLF001 - the only way to it
-            known = connection.__dict__
-            if id(connection) in OWNED:
-                return
-            batch = known.get(_BATCH)
-            if batch is not None:
-                batch[2] += 1
-                return
-            if type(pipeline._lock).__name__ == "_DummyLock":  # noqa: SLF001 - the only sign of it
-                # `executemany` makes a pipeline of its own, below its own span.
-                return
-            span = self._queries.begin(_place(connection), _PIPELINE)
-            if span is not None:
-                known[_BATCH] = [span, 0, 1]
-        except Exception as error:  # noqa: BLE001 - never into the application
-            record_failure(_HOOK, error)
+    def _open(self, pipeline: Any, _: Any, error: BaseException | None) -> None:
+        connection = pipeline._conn  # noqa: SLF001 - the only way to it
+        known = connection.__dict__
+        if error is not None or id(connection) in OWNED:
+            return
+        batch = known.get(_BATCH)
+        if batch is not None:
+            batch[2] += 1
+            return
+        if type(pipeline._lock).__name__ == "_DummyLock":  # noqa: SLF001 - the only sign of it
+            # `executemany` makes a pipeline of its own, below its own span.
+            return
+        span = self._queries.begin(_place(connection), _PIPELINE)
+        if span is not None:
+            known[_BATCH] = [span, 0, 1]
 
-    def _close(self, pipeline: Any, error: BaseException | None) -> None:
-        try:
-            known = pipeline._conn.__dict__  # noqa: SLF001 - as above
-            batch = known.get(_BATCH)
-            if batch is None:
-                return
-            batch[2] -= 1
-            if batch[2] > 0 and error is None:
-                return
-            del known[_BATCH]
-            span: RecordedSpan = batch[0]
-            span.attributes["db.operation.batch.size"] = batch[1]
-            if error is None:
-                span.end()
-            else:
-                self._queries.failed(span, error)
-        except Exception as failure:  # noqa: BLE001 - never into the application
-            record_failure(_HOOK, failure)
+    def _close(self, left: Any, _: Any, error: BaseException | None) -> None:
+        pipeline, exc = left
+        if error is None and len(exc) > 1:
+            error = exc[1]
+        known = pipeline._conn.__dict__  # noqa: SLF001 - as above
+        batch = known.get(_BATCH)
+        if batch is None:
+            return
+        batch[2] -= 1
+        if batch[2] > 0 and error is None:
+            return
+        del known[_BATCH]
+        span: RecordedSpan = batch[0]
+        span.attributes["db.operation.batch.size"] = batch[1]
+        if error is None:
+            span.end()
+        else:
+            self._queries.failed(span, error)
 
 
 def _text(query: Any, connection: Any) -> str:

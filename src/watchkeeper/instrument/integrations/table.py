@@ -43,6 +43,7 @@ TABLE: tuple[Integration, ...] = (
     Integration("sqlalchemy", "sqlalchemy", f"{_OURS}sqlalchemy"),
     Integration("asyncpg", "asyncpg", f"{_OURS}asyncpg"),
     Integration("psycopg", "psycopg", f"{_OURS}psycopg"),
+    Integration("psycopg_pool", "psycopg_pool", f"{_OURS}psycopg_pool"),
     Integration("redis", "redis", f"{_OURS}redis"),
     Integration("celery", "celery.app.base", f"{_OURS}celery"),
     Integration("arq", "arq.worker", f"{_OURS}arq"),
