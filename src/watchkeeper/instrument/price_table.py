@@ -163,8 +163,7 @@ _ABOUT = frozenset(
         "price_variants",
     )
 )  # fmt: skip
-"""What else is said of models. Variants are prices for what a caller of the package says of a request,
-its service tier for example, and nothing is said here."""
+"""What else is said of models."""
 
 
 def _folder() -> Path:
@@ -202,7 +201,11 @@ def _models(lines: Iterator[bytes]) -> Iterator[bytes]:
             raise Unreadable("models are written in another way")
         whole = first.endswith(b"),\n")
         text = first if whole else first + _until(lines, b"            )")
-        yield text.strip().rstrip(b",")
+        # Variants are prices for what a caller says of a request, its service tier for example;
+        # nothing is said here, and they are half of the text.
+        before, _, variants = text.partition(b"\n                price_variants=[\n")
+        after = variants.partition(b"\n                ],")[2]
+        yield (before + after).strip().rstrip(b",")
     raise Unreadable("the table ends in its middle")
 
 
