@@ -35,6 +35,8 @@ _FAULTS = {"errors": 0.4, "agent_loops": 0.3, "slow_reports": 1.0, "database_dow
 _WARM_UP_S = 12.0
 _DOWN_S = 10.0
 _FIRE_S, _RESOLVE_S = 60.0, 90.0
+_DISTURBED_S = 15.0
+"""The faults last as long at least, so that each of them shows."""
 _SECOND_NS = 1_000_000_000
 
 console = Console(highlight=False, stderr=True)
@@ -169,7 +171,9 @@ def check(stage: Stage, *, duration_s: float, json_file: Path | None, kill_serve
         if kill_server:
             _kill_server(stage, probe)
         _disturb(stage)
+        calm_ns = clock.monotonic_ns() + round(_DISTURBED_S * _SECOND_NS)
         probe.alert_fires(_FIRE_S)
+        stage.pause(max(0.0, (calm_ns - clock.monotonic_ns()) / _SECOND_NS))
         _mend(stage)
         probe.alert_resolves(_RESOLVE_S)
         stage.pause(max(0.0, (end_ns - clock.monotonic_ns()) / _SECOND_NS))

@@ -11,6 +11,7 @@ from watchkeeper.vocabulary.model import Kind, label_name
 
 __all__ = [
     "JOB",
+    "OR_ZERO",
     "RATE",
     "count",
     "label",
@@ -26,6 +27,9 @@ __all__ = [
 
 JOB = 'job=~"$job"'
 """Matcher for the dashboards' service variable."""
+
+OR_ZERO = " or on() vector(0)"
+"""Ends an expression whose series appear with the first event: 0 while there is none at all."""
 
 RATE = "$__rate_interval"
 """The window that fits the chart's step."""

@@ -12,7 +12,7 @@ FAULTS = {
     "errors": "a share of API requests ends in an internal error",
     "slowness": "API requests take a second longer",
     "database_down": "a share of connections to the database is refused",
-    "slow_reports": "reports keep their few connections for a second, so that others wait in vain",
+    "slow_reports": "reports keep their connection for a second, so that others wait in vain",
     "queue_backlog": "background jobs take seconds, so that the queue grows",
     "cost_spike": "agents use the most expensive model and get long answers",
     "agent_loops": "a share of questions sends agents in circles: the same tool, again and again",

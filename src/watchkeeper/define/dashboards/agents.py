@@ -2,7 +2,18 @@
 
 from __future__ import annotations
 
-from watchkeeper.define.expr import JOB, count, legend, mean, quantile, rate, series, share, where
+from watchkeeper.define.expr import (
+    JOB,
+    OR_ZERO,
+    count,
+    legend,
+    mean,
+    quantile,
+    rate,
+    series,
+    share,
+    where,
+)
 from watchkeeper.define.model import Dashboard, Panel, Query, Row, Threshold, Unit, Variable
 
 __all__ = ["AGENTS"]
@@ -204,6 +215,66 @@ _LLM = Row(
     ),
 )  # fmt: skip
 
+_TROUBLE = Row(
+    "Trouble",
+    "Do agents go in circles, and do providers push back?",
+    (
+        Panel(
+            "loops", "Loops",
+            "Tools per second that a run called again and again with the same arguments.",
+            Unit.OPS,
+            (
+                Query(
+                    rate(
+                        series("agent.loops", JOB, _AGENT), by=(_NAME, "gen_ai.tool.name")
+                    )
+                    + OR_ZERO,
+                    legend(_NAME, "gen_ai.tool.name"),
+                ),
+            ),
+            thresholds=(Threshold(0.001, "warning"),),
+        ),
+        Panel(
+            "rate-limits", "Rate limits",
+            "Answers 429 per second, those included that the client got over by trying again.",
+            Unit.OPS,
+            (
+                Query(
+                    rate(series("llm.rate_limits", JOB, _OF_MODEL), by=(_MODEL,))
+                    + OR_ZERO,
+                    legend(_MODEL),
+                ),
+            ),
+            stacked=True,
+        ),
+        Panel(
+            "llm-retries", "Retries by cause", "Requests per second that were sent again.",
+            Unit.OPS,
+            (
+                Query(
+                    rate(series("llm.retries", JOB, _OF_MODEL), by=("error.type",))
+                    + OR_ZERO,
+                    legend("error.type"),
+                ),
+            ),
+            stacked=True,
+        ),
+        Panel(
+            "abandoned", "Answers not read to their end",
+            "Streamed answers per second whose reader left; they are paid for all the same.",
+            Unit.OPS,
+            (
+                Query(
+                    rate(series("llm.streams_abandoned", JOB, _OF_MODEL), by=(_MODEL,))
+                    + OR_ZERO,
+                    legend(_MODEL),
+                ),
+            ),
+            stacked=True,
+        ),
+    ),
+)  # fmt: skip
+
 _COST = Row(
     "Cost",
     "Where does the money go?",
@@ -232,11 +303,24 @@ _COST = Row(
             (
                 Query(
                     rate(series("llm.unknown_price", JOB, _OF_MODEL), by=(_MODEL,))
-                    + " or vector(0)",
+                    + OR_ZERO,
                     legend(_MODEL),
                 ),
             ),
-            width=12, thresholds=(Threshold(0.001, "warning"),),
+            thresholds=(Threshold(0.001, "warning"),),
+        ),
+        Panel(
+            "token-details", "Cached and reasoning tokens",
+            "Tokens per second that have a price of their own: read from a cache, written to it, "
+            "spent on reasoning.",
+            Unit.TOKENS,
+            (
+                Query(
+                    rate(series("llm.token_details", JOB, _OF_MODEL), by=("llm.token.detail",)),
+                    legend("llm.token.detail"),
+                ),
+            ),
+            stacked=True,
         ),
     ),
 )  # fmt: skip
@@ -245,7 +329,7 @@ AGENTS = Dashboard(
     uid="agents",
     title="Agents",
     description="Agent runs, tools, LLM calls, tokens and cost.",
-    rows=(_NOW, _RUNS, _TOOLS, _LLM, _COST),
+    rows=(_NOW, _RUNS, _TOOLS, _LLM, _TROUBLE, _COST),
     variables=(
         Variable("job", "Service", "label_values(gen_ai_invoke_agent_duration_seconds_count, job)"),
         Variable(

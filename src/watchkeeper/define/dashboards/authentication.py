@@ -1,8 +1,8 @@
-"""Who tries to sign in, how, and with what success."""
+"""Who tries to sign in, how, with what success, and how many they are."""
 
 from __future__ import annotations
 
-from watchkeeper.define.expr import JOB, legend, rate, series, share, where
+from watchkeeper.define.expr import JOB, OR_ZERO, legend, rate, series, share, total, where
 from watchkeeper.define.model import Dashboard, Panel, Query, Row, Threshold, Unit, Variable
 
 __all__ = ["AUTHENTICATION"]
@@ -47,7 +47,7 @@ _ATTEMPTS = Row(
             (
                 Query(
                     rate(series("auth.attempts", JOB, _FAILED), by=("auth.reason",))
-                    + " or vector(0)",
+                    + OR_ZERO,
                     legend("auth.reason"),
                 ),
             ),
@@ -67,10 +67,54 @@ _ATTEMPTS = Row(
     ),
 )  # fmt: skip
 
+_USERS = Row(
+    "Users",
+    "How many people are there, and how many come anew?",
+    (
+        Panel(
+            "active-users", "Users of the day",
+            "Different users of today so far and of yesterday (UTC). Each service counts its own; "
+            "this is the one that saw most.",
+            Unit.COUNT,
+            (
+                Query(
+                    total(series("users.active", JOB), by=("day",), op="max"),
+                    legend("day"), instant=True,
+                ),
+            ),
+            kind="bar", width=4, decimals=0,
+        ),
+        Panel(
+            "active-users-over-time", "Users of the day over time",
+            "How many different users each day (UTC) has had so far.",
+            Unit.COUNT,
+            (
+                Query(
+                    total(series("users.active", JOB), by=("day",), op="max"),
+                    legend("day"),
+                ),
+            ),
+            width=4,
+        ),
+        Panel(
+            "registrations", "Registrations", "New users per second, by the way they came in.",
+            Unit.OPS,
+            (
+                Query(
+                    rate(series("users.registered", JOB), by=("auth.method", "auth.provider"))
+                    + OR_ZERO,
+                    legend("auth.method", "auth.provider"),
+                ),
+            ),
+            width=4, stacked=True,
+        ),
+    ),
+)  # fmt: skip
+
 AUTHENTICATION = Dashboard(
     uid="authentication",
-    title="Authentication",
-    description="Attempts to sign in, by method, provider and outcome.",
-    rows=(_ATTEMPTS,),
+    title="Sign-in and users",
+    description="Attempts to sign in, and the users of each day.",
+    rows=(_ATTEMPTS, _USERS),
     variables=(Variable("job", "Service", "label_values(up, job)"),),
 )

@@ -1,9 +1,10 @@
-"""The overview: requests, resources, database, jobs and the health of telemetry itself."""
+"""The overview: requests, health, resources, database, jobs and telemetry itself."""
 
 from __future__ import annotations
 
 from watchkeeper.define.expr import (
     JOB,
+    OR_ZERO,
     count,
     legend,
     quantile,
@@ -20,6 +21,7 @@ __all__ = ["OVERVIEW"]
 _HTTP = "http.server.request.duration"
 _SERVER_ERROR = where("http.response.status_code", "=~", "5..")
 _POOL = "db.client.connection.pool.name"
+_OUT, _SERVER = "http.client.request.duration", ("server.address", "server.port")
 
 _NOW = Row(
     "Right now",
@@ -197,6 +199,53 @@ _RESOURCES = Row(
     ),
 )  # fmt: skip
 
+_HEALTH = Row(
+    "Health checks and other systems",
+    "Is everything that the services depend on all right?",
+    (
+        Panel(
+            "health-status", "Health checks",
+            "1 while a check succeeds, 0 while it fails in any process.",
+            Unit.COUNT,
+            (
+                Query(
+                    total(
+                        series("health.check.status", JOB), by=("job", "health.check.name"),
+                        op="min",
+                    ),
+                    legend("job", "health.check.name"),
+                ),
+            ),
+            decimals=0,
+        ),
+        Panel(
+            "out-rate", "Requests to others", "HTTP requests per second that the services send.",
+            Unit.REQUESTS_PER_S, (Query(count(_OUT, JOB, by=_SERVER), legend(*_SERVER)),),
+            stacked=True,
+        ),
+        Panel(
+            "out-failures", "Failed requests to others",
+            "Share of the requests that were sent and got no answer or status 400 and above.",
+            Unit.RATIO,
+            (
+                Query(
+                    share(
+                        count(_OUT, JOB, where("error.type", "!=", ""), by=_SERVER),
+                        count(_OUT, JOB, by=_SERVER),
+                    ),
+                    legend(*_SERVER),
+                ),
+            ),
+            thresholds=(Threshold(0.05, "warning"), Threshold(0.2, "critical")),
+        ),
+        Panel(
+            "out-latency", "Time others take (p95)",
+            "19 of 20 requests that were sent are answered faster than this.",
+            Unit.SECONDS, (Query(quantile(0.95, _OUT, JOB, by=_SERVER), legend(*_SERVER)),),
+        ),
+    ),
+)  # fmt: skip
+
 _DATABASE = Row(
     "Database",
     "Is the database fast, and are there connections left?",
@@ -258,6 +307,24 @@ _DATABASE = Row(
             ),
             thresholds=(Threshold(0.1, "warning"), Threshold(1, "critical")),
         ),
+        Panel(
+            "db-pool-refused", "Connections not obtained",
+            "Waits per second that timed out, and connections that could not be opened.",
+            Unit.OPS,
+            (
+                Query(
+                    rate(series("db.client.connection.timeouts", JOB), by=(_POOL,))
+                    + OR_ZERO,
+                    legend(_POOL) + " timed out",
+                ),
+                Query(
+                    rate(series("connection_pool.create_failures", JOB), by=(_POOL,))
+                    + OR_ZERO,
+                    legend(_POOL) + " refused",
+                ),
+            ),
+            width=12, thresholds=(Threshold(0.001, "warning"),),
+        ),
     ),
 )  # fmt: skip
 
@@ -315,7 +382,7 @@ _TELEMETRY = Row(
             (
                 Query(
                     rate(series("watchkeeper.telemetry.dropped", JOB), by=("signal", "reason"))
-                    + " or vector(0)",
+                    + OR_ZERO,
                     legend("signal", "reason"),
                 ),
             ),
@@ -330,6 +397,37 @@ _TELEMETRY = Row(
                 Query(rate(series("otel.sdk.log.created", JOB)), "log records"),
             ),
         ),
+        Panel(
+            "left-out", "Left out on purpose",
+            "Spans that sampling left out and lines that were held back, per second, by reason.",
+            Unit.OPS,
+            (
+                Query(
+                    rate(series("watchkeeper.telemetry.sampled_out", JOB), by=("reason",))
+                    + OR_ZERO,
+                    "spans " + legend("reason"),
+                ),
+                Query(
+                    rate(series("watchkeeper.logs.suppressed", JOB), by=("reason",))
+                    + OR_ZERO,
+                    "lines " + legend("reason"),
+                ),
+            ),
+            stacked=True,
+        ),
+        Panel(
+            "redactions", "Secrets masked",
+            "Secrets per second that never left the process, by kind. A rise: somebody logs them.",
+            Unit.OPS,
+            (
+                Query(
+                    rate(series("watchkeeper.redactions", JOB), by=("redaction.kind",))
+                    + OR_ZERO,
+                    legend("redaction.kind"),
+                ),
+            ),
+            stacked=True,
+        ),
     ),
 )  # fmt: skip
 
@@ -337,6 +435,6 @@ OVERVIEW = Dashboard(
     uid="overview",
     title="Overview",
     description="Requests, processes, database and background work of every service.",
-    rows=(_NOW, _REQUESTS, _RESOURCES, _DATABASE, _JOBS, _TELEMETRY),
+    rows=(_NOW, _REQUESTS, _HEALTH, _RESOURCES, _DATABASE, _JOBS, _TELEMETRY),
     variables=(Variable("job", "Service", "label_values(up, job)"),),
 )

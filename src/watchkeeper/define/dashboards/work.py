@@ -2,13 +2,33 @@
 
 from __future__ import annotations
 
-from watchkeeper.define.expr import JOB, count, legend, quantile, rate, series, share, total, where
+from watchkeeper.define.expr import (
+    JOB,
+    OR_ZERO,
+    count,
+    legend,
+    quantile,
+    rate,
+    series,
+    share,
+    total,
+    where,
+)
 from watchkeeper.define.model import Dashboard, Panel, Query, Row, Threshold, Unit, Variable
 
 __all__ = ["WORK"]
 
 _NAME, _STAGE = "pipeline.name", "pipeline.stage"
 _REJECTED = where("pipeline.outcome", "=", "rejected")
+
+
+def _newest(name: str) -> str:
+    return total(series(name, JOB), by=("job.name",), op="max")
+
+
+def _in_period(name: str) -> str:
+    return f"sum by (job_name) (increase({series(name, JOB)}[$__range])){OR_ZERO}"
+
 
 _INGESTION = Row(
     "Ingestion",
@@ -54,7 +74,7 @@ _INGESTION = Row(
         ),
         Panel(
             "freshness", "Time since the last success",
-            "How old the newest data of each pipeline is.",
+            "How long ago each pipeline last ran to its end.",
             Unit.SECONDS,
             (
                 Query(
@@ -63,6 +83,41 @@ _INGESTION = Row(
                     legend(_NAME),
                 ),
             ),
+        ),
+        Panel(
+            "watermark", "Age of the newest item",
+            "How far each pipeline is behind what it takes in. A line that climbs: nothing new comes.",
+            Unit.SECONDS,
+            (
+                Query(
+                    "time() - "
+                    + total(series("pipeline.watermark.time", JOB), by=(_NAME,), op="max"),
+                    legend(_NAME),
+                ),
+            ),
+            width=4,
+        ),
+        Panel(
+            "backlog", "Items waiting", "Items that wait for each pipeline.",
+            Unit.COUNT,
+            (
+                Query(
+                    total(series("pipeline.backlog", JOB), by=(_NAME,), op="max"), legend(_NAME)
+                ),
+            ),
+            width=4,
+        ),
+        Panel(
+            "reject-reasons", "Items rejected by reason", "Why items are turned away, per second.",
+            Unit.OPS,
+            (
+                Query(
+                    rate(series("pipeline.rejects", JOB), by=(_NAME, "reason"))
+                    + OR_ZERO,
+                    legend(_NAME, "reason"),
+                ),
+            ),
+            width=4, stacked=True,
         ),
     ),
 )  # fmt: skip
@@ -103,6 +158,63 @@ _JOBS = Row(
             ),
             width=4, thresholds=(Threshold(30, "warning"), Threshold(300, "critical")),
         ),
+        Panel(
+            "job-retries", "Retries", "Attempts per second that ended in another attempt.",
+            Unit.OPS,
+            (
+                Query(
+                    rate(series("job.retries", JOB), by=("job.name",)) + OR_ZERO,
+                    legend("job.name"),
+                ),
+            ),
+            stacked=True,
+        ),
+        Panel(
+            "dead-letters", "Jobs given up",
+            "Jobs per second that nobody tries again, by reason. Each is work that was not done.",
+            Unit.OPS,
+            (
+                Query(
+                    rate(series("job.dead_letters", JOB), by=("job.name", "reason"))
+                    + OR_ZERO,
+                    legend("job.name", "reason"),
+                ),
+            ),
+            stacked=True, thresholds=(Threshold(0.001, "warning"),),
+        ),
+    ),
+)  # fmt: skip
+
+_SCHEDULES = Row(
+    "Schedules",
+    "Does work happen when it is due?",
+    (
+        Panel(
+            "schedule-age", "Time since the last success, in intervals",
+            "100 % is one interval of the job's schedule. Beyond it the next success is late.",
+            Unit.RATIO,
+            (
+                Query(
+                    f"(time() - {_newest('job.last_success.time')})"
+                    f" / {_newest('job.schedule.interval')}",
+                    legend("job.name"),
+                ),
+            ),
+            width=4, thresholds=(Threshold(1.5, "warning"), Threshold(3, "critical")),
+        ),
+        Panel(
+            "missed-runs", "Missed runs",
+            "Runs that were due in the period shown and did not happen in time.",
+            Unit.COUNT, (Query(_in_period("job.missed_runs"), legend("job.name"), instant=True),),
+            kind="bar", width=4, decimals=0,
+        ),
+        Panel(
+            "overlapping-runs", "Overlapping runs",
+            "Runs of the period shown that began while the one before was still going.",
+            Unit.COUNT,
+            (Query(_in_period("job.overlapping_runs"), legend("job.name"), instant=True),),
+            kind="bar", width=4, decimals=0,
+        ),
     ),
 )  # fmt: skip
 
@@ -110,6 +222,6 @@ WORK = Dashboard(
     uid="work",
     title="Ingestion and jobs",
     description="Pipelines that bring data in, and jobs that run in the background.",
-    rows=(_INGESTION, _JOBS),
+    rows=(_INGESTION, _JOBS, _SCHEDULES),
     variables=(Variable("job", "Service", "label_values(up, job)"),),
 )

@@ -19,9 +19,9 @@ engine = create_async_engine(
     _url, pool_size=10, max_overflow=5, pool_timeout=5, pool_logging_name="requests"
 )
 reports = create_async_engine(
-    _url, pool_size=2, max_overflow=0, pool_timeout=0.5, pool_logging_name="reports"
+    _url, pool_size=1, max_overflow=0, pool_timeout=0.25, pool_logging_name="reports"
 )
-"""Reports get few connections and wait for none, so that they cannot take those of requests."""
+"""Reports share one connection and hardly wait for it, so that they cannot take those of requests."""
 for _engine in (engine, reports):
     tune(_engine.sync_engine)
     obey_faults(_engine.sync_engine, _faults)

@@ -18,7 +18,9 @@ __all__ = ["router"]
 
 _CHECK_S = 10.0
 _places = Places.from_environment()
-_engine = create_engine(_places.sqlalchemy_url(asynchronous=False), poolclass=NullPool)
+_engine = create_engine(
+    _places.sqlalchemy_url(asynchronous=False), poolclass=NullPool, pool_logging_name="health"
+)
 obey_faults(_engine, FaultSwitch())
 router = APIRouter()
 
