@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import resource
 import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from importlib.metadata import PackageNotFoundError
@@ -151,6 +153,83 @@ def test_a_spool_that_cannot_be_written_is_bad(
     (finding,) = checks.check_spool()
 
     assert "bad" == finding.level
+
+
+def test_a_place_where_workers_meet_is_left_as_it_was(tmp_path: Path) -> None:
+    """Looking whether workers can share their metrics leaves nothing behind."""
+    (finding,) = checks.check_group(tmp_path / "run" / "metrics")
+
+    assert ("ok", []) == (finding.level, list(tmp_path.iterdir()))
+
+
+def _open_to_others(folder: Path) -> None:
+    folder.mkdir(mode=0o755)
+
+
+def _a_file(folder: Path) -> None:
+    folder.write_text("a file")
+
+
+def _a_link(folder: Path) -> None:
+    folder.symlink_to(folder.parent)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "fix"),
+    [(_open_to_others, "chmod 700 {}"), (_a_file, "rm {}"), (_a_link, "rm {}")],
+)
+def test_a_place_where_workers_cannot_meet_is_named(
+    tmp_path: Path, spoil: Callable[[Path], None], fix: str
+) -> None:
+    """A directory of metrics that is no private directory is found, with the command that mends it."""
+    folder = tmp_path / "run"
+    spoil(folder)
+    (finding,) = checks.check_group(folder / "metrics")
+
+    assert ("warn", fix.format(folder)) == (finding.level, finding.fix)
+    assert str(folder) in finding.text
+
+
+def test_a_place_of_somebody_else_is_named(tmp_path: Path) -> None:
+    """A directory of another user is told by its owner."""
+    folder = Path("/usr/lib")
+    if os.getuid() == 0:
+        folder = tmp_path / "run"
+        folder.mkdir(mode=0o700)
+        os.chown(folder, 65_534, 65_534)
+    (finding,) = checks.check_group(folder / "metrics")
+
+    assert f"belongs to user {folder.stat().st_uid}" in finding.text
+    assert finding.fix.startswith(f"sudo rm -r {folder}, or set XDG_RUNTIME_DIR")
+
+
+def test_a_place_without_room_is_named(tmp_path: Path) -> None:
+    """Where no file can grow, the finding says that it is full, and nothing is left there."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1_024, hard))
+    try:
+        (finding,) = checks.check_group(tmp_path / "run" / "metrics")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+    assert "is full" in finding.text
+    assert "make room there" in finding.fix
+    assert [] == list(tmp_path.iterdir())
+
+
+def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    """A directory of this user that he may not write is found by its mode."""
+    folder = tmp_path / "run"
+    folder.mkdir()
+    folder.chmod(0o500)
+    if os.getuid() == 0:  # may write everywhere; the mode of the inner one is wrong all the same
+        folder.chmod(0o700)
+        folder = folder / "metrics"
+        folder.mkdir()
+        folder.chmod(0o550)
+    (finding,) = checks.check_group(tmp_path / "run" / "metrics")
+
+    assert f"chmod 700 {folder}" == finding.fix
 
 
 def test_a_server_started_twice_over_is_found() -> None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import importlib.util
 import os
 import socket
+import stat
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -212,6 +215,50 @@ def _files(folder: Path) -> Iterable[Path]:
     return (path for path in folder.rglob("*") if path.is_file()) if folder.is_dir() else ()
 
 
+def check_group(base: Path | None = None) -> list[Finding]:
+    """Workers of a service can meet, so that one metrics page shows all of them.
+
+    Makes and removes what a worker would make.
+
+    Args:
+        base: Where groups are; by default where this user's processes look.
+    """
+    from watchkeeper.instrument.metrics import group
+    from watchkeeper.instrument.metrics.cells import FileCells
+
+    place = base or group.base_dir()
+    made = [path for path in (place / group.own(), place, place.parent) if not path.exists()]
+    try:
+        FileCells(group.group_dir(place, group.own())).remove()
+    except OSError as error:
+        text = "the metrics page of one worker cannot show the others: "
+        reason, fix = _unusable(place, error)
+        return [Finding("warn", text + reason, fix)]
+    finally:
+        for path in made:
+            with contextlib.suppress(OSError):
+                path.rmdir()
+    return [Finding("ok", f"workers can share their metrics in {place}")]
+
+
+def _unusable(place: Path, error: OSError) -> tuple[str, str]:
+    """Return why groups cannot be below *place*, and what to do about it."""
+    elsewhere = "set XDG_RUNTIME_DIR to a directory of this user"
+    if error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}:
+        return f"{place} is full ({error.strerror})", f"make room there, or {elsewhere} with room"
+    for path in (place.parent, place):
+        if not path.is_symlink() and not path.exists():
+            break
+        found = path.lstat()
+        if not stat.S_ISDIR(found.st_mode):
+            return f"{path} is not a directory", f"rm {path}"
+        if found.st_uid != os.getuid():
+            return f"{path} belongs to user {found.st_uid}", f"sudo rm -r {path}, or {elsewhere}"
+        if found.st_mode & 0o777 != 0o700:
+            return f"{path} has mode {found.st_mode & 0o777:o}", f"chmod 700 {path}"
+    return f"{place} cannot be made or written ({error})", elsewhere
+
+
 def check_port(port: int) -> list[Finding]:
     """The server's port is free, or the server itself holds it."""
     with socket.socket() as probe:
@@ -273,6 +320,7 @@ CHECKS: tuple[Callable[[], list[Finding]], ...] = (
     check_environment,
     check_settings,
     check_spool,
+    check_group,
     check_process_list,
 )
 """The checks that need no argument, in the order in which they are shown."""
