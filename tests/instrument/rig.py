@@ -66,7 +66,9 @@ class Rig:
         self.pages: Pages = {}
         priced = partial(price, own=self.settings.llm_prices)
         self.derived = Derived(self.metrics, priced, genai_latest=self.settings.genai_latest)
-        self.derived.tell_calls(self.event)
+        self.derived.tell_calls(
+            self.event, self.settings.content_chars_max if self.settings.capture_content else 0
+        )
         self.recorder.add_end_hook(self.derived, "derive")
         self.recorder.add_end_hook(self.spans.append, "keep")
 

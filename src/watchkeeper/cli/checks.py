@@ -35,6 +35,7 @@ _INSTRUMENTATIONS = (
     "opentelemetry-instrumentation-flask",
     "opentelemetry-instrumentation-django",
     "opentelemetry-instrumentation-sqlalchemy",
+    "opentelemetry-instrumentation-langchain",
     "prometheus-fastapi-instrumentator",
     "asgi-correlation-id",
     "logfire",

@@ -15,7 +15,7 @@ from opentelemetry.trace import NonRecordingSpan, SpanKind, StatusCode
 from watchkeeper.instrument.derive_http import HttpMetrics
 from watchkeeper.instrument.exemplars import exemplar
 from watchkeeper.instrument.genai import GenAi
-from watchkeeper.instrument.genai_names import operation_of
+from watchkeeper.instrument.genai_names import content_fields, operation_of
 from watchkeeper.instrument.metrics import Histogram, MetricSet
 from watchkeeper.instrument.prices import price
 from watchkeeper.instrument.recorder.current import activate, deactivate
@@ -101,16 +101,21 @@ class Derived:
         self._slow_s = threshold_s
         self._slow = report
 
-    def tell_calls(self, event: Callable[[str, str, dict[str, object]], None]) -> None:
+    def tell_calls(
+        self, event: Callable[[str, str, dict[str, object]], None], content_chars_max: int = 0
+    ) -> None:
         """Write an event for each model call and agent run that is known only by its span.
 
         Args:
             event: Takes name, level and attributes; called while the span is the current one.
+            content_chars_max: Up to how many characters of prompt and answer, if the span has them.
         """
 
         def tell(span: RecordedSpan, name: str, level: str, fields: dict[str, object]) -> None:
             # Of a span of the SDK only the ids are needed.
             current = span if type(span) in RECORDED else NonRecordingSpan(span.context)
+            if content_chars_max:
+                fields |= content_fields(span.attributes, content_chars_max)
             token = activate(current)
             try:
                 event(name, level, fields)

@@ -11,6 +11,7 @@ from typing import Any
 
 from opentelemetry.trace import StatusCode
 
+from watchkeeper.instrument import redaction
 from watchkeeper.instrument.recorder.span import RecordedSpan
 from watchkeeper.instrument.usage import RUN, Usage
 
@@ -22,6 +23,7 @@ __all__ = [
     "PROVIDER",
     "TOOL",
     "call_fields",
+    "content_fields",
     "error_of",
     "first",
     "operation_of",
@@ -72,6 +74,10 @@ PROVIDER = ("gen_ai.provider.name", "gen_ai.system", "llm.provider", "llm.system
 MODEL = ("gen_ai.request.model", "gen_ai.response.model", "llm.model_name", "embedding.model_name")
 AGENT = ("gen_ai.agent.name", "agent.name", "traceloop.entity.name")
 TOOL = ("gen_ai.tool.name", "tool.name", "traceloop.entity.name")
+
+
+_ASKED = ("gen_ai.input.messages", "pydantic_ai.all_messages", "input.value")
+_ANSWERED = ("gen_ai.output.messages", "final_result", "output.value")
 
 
 def operation_of(attributes: Mapping[str, Any]) -> str | None:
@@ -175,3 +181,15 @@ def run_fields(attributes: Mapping[str, Any], name: str, error: str) -> dict[str
         "gen_ai.usage.output_tokens": made,
         "error.type": error or None,
     }
+
+
+def content_fields(attributes: Mapping[str, Any], chars_max: int) -> dict[str, object]:
+    """Return prompt and answer of a span, if it has them, cut to *chars_max* characters."""
+    found: dict[str, object] = {}
+    for name, sources in (("gen_ai.input.messages", _ASKED), ("gen_ai.output.messages", _ANSWERED)):
+        text = first(attributes, sources)
+        if isinstance(text, str):
+            # What is cut has to be redacted before: half a secret would not be recognised.
+            short = len(text) <= chars_max
+            found[name] = text if short else redaction.cut(text, chars_max - 1) + "…"
+    return found

@@ -237,7 +237,9 @@ def build(
             .inc,
         ),
     )
-    runtime.derived.tell_calls(runtime.event)
+    runtime.derived.tell_calls(
+        runtime.event, settings.content_chars_max if settings.capture_content else 0
+    )
     runtime.derived.bound_reject_reasons(settings.reject_reasons_max)
     recorder.add_end_hook(runtime.derived, "derive")
     if settings.enabled and "console" in settings.traces_exporter:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import operator
 import os
 import subprocess
 import sys
 import warnings
 from collections.abc import Iterator
-from typing import Any, TypedDict
+from typing import Annotated, Any, TypedDict
 
 import openai
 import pytest
@@ -84,6 +85,12 @@ class State(TypedDict):
     """What passes through the graphs here."""
 
     answer: str
+
+
+class Cities(TypedDict):
+    """What passes through a graph whose nodes run side by side."""
+
+    cities: Annotated[list[str], operator.add]
 
 
 @pytest.fixture
@@ -278,6 +285,62 @@ def test_several_prompts_at_once_have_a_span_each(
     assert_counted(rig, 2, agent="")
 
 
+SIDE_BY_SIDE = [
+    "invoke_agent towns",
+    *(
+        f"invoke_agent towns > {node}{rest}"
+        for node in ("oslo", "pisa", "rome")
+        for rest in ("", " > chat gpt-4o", " > chat gpt-4o > chat gpt-4o")
+    ),
+]
+
+
+def towns(ask: Any) -> Any:
+    """Return a graph that asks about three towns at once."""
+    graph = StateGraph(Cities)
+    for name in ("rome", "pisa", "oslo"):
+        graph.add_node(name, ask)
+        graph.add_edge(START, name)
+        graph.add_edge(name, END)
+    return graph.compile(name="towns")
+
+
+def test_nodes_in_threads_keep_their_calls(rig: Rig, far: Provider, model: ChatOpenAI) -> None:
+    """Nodes that run side by side have their own models and clients below them."""
+    far.answers(CHAT, CHAT, CHAT)
+
+    def ask(state: Cities) -> Cities:
+        del state
+        return {"cities": [str(model.invoke("Which?").text)]}
+
+    assert ["Sunny"] * 3 == towns(ask).invoke({"cities": []})["cities"]
+    assert SIDE_BY_SIDE == sorted(paths(rig))
+    assert_counted(rig, 3, agent="towns")
+    assert [(1, 3)] == list(rig.totals("agent_run_steps").values())
+
+
+async def test_nodes_in_tasks_keep_their_calls(rig: Rig, far: Provider) -> None:
+    """The same for coroutines, one of which streams what it is answered."""
+    far.answers(chat_chunks(3), chat_chunks(3), chat_chunks(3))
+    async with openai.DefaultAsyncHttpxClient() as client:
+        model = ChatOpenAI(
+            model="gpt-4o",
+            api_key="k",  # type: ignore[arg-type] # it takes a text
+            base_url=f"{far.url}/v1",
+            http_async_client=client,
+            stream_usage=True,
+        )
+
+        async def ask(state: Cities) -> Cities:
+            del state
+            return {"cities": [str(part.text) async for part in model.astream("Which?")][:1]}
+
+        assert ["word "] * 3 == (await towns(ask).ainvoke({"cities": []}))["cities"]
+    assert SIDE_BY_SIDE == sorted(paths(rig))
+    assert_counted(rig, 3, agent="towns")
+    assert [(1, 3)] == list(rig.totals("agent_run_steps").values())
+
+
 def test_a_model_without_a_client_of_ours_counts_itself(rig: Rig) -> None:
     """Its tokens are those that LangChain knows."""
     answer = AIMessage(
@@ -400,6 +463,8 @@ def conversation(**settings: Any) -> str:
         agents = [span for span in captured.spans if span.name == "invoke_agent support"]
         told = [log for log in captured.logs if log.body == "agent.run"]
         assert [span.trace_id for span in agents] == [log.trace_id for log in told] != []
+        prompted = ["Tell me" in str(log.attributes.get("gen_ai.input.messages")) for log in told]
+        assert [bool(settings)] == prompted
         sent = captured._exporter.bodies("traces") + captured._exporter.bodies("logs")
         return b"".join(sent).decode(errors="replace")
 

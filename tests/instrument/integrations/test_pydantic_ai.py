@@ -10,7 +10,10 @@ from typing import Any
 import httpx2
 import pytest
 from pydantic_ai import Agent, RunContext
+from pydantic_ai.capabilities import Instrumentation
+from pydantic_ai.direct import model_request
 from pydantic_ai.exceptions import ModelHTTPError, ModelRetry
+from pydantic_ai.messages import ModelRequest, UserPromptPart
 from pydantic_ai.models.openai import OpenAIChatModel
 from pydantic_ai.models.test import TestModel
 from pydantic_ai.providers.openai import OpenAIProvider
@@ -222,6 +225,50 @@ async def test_a_tool_that_fails_is_an_error(
     assert error == rig.named(f"execute_tool {tool}").attributes["error.type"]
 
 
+async def test_a_tool_that_is_called_in_vain_is_a_loop(
+    rig: Rig, far: Provider, model: OpenAIChatModel
+) -> None:
+    """The same tool with the same arguments, as often as the setting says, in whatever order."""
+    repeats = rig.settings.agent_loop_repeats
+    far.answers(*[calling("weather", '{"city": "Rome"}')] * repeats, CHAT)
+    await with_tools(model).run("Rome?")
+    loops = 'agent_loops_total{gen_ai_agent_name="support",gen_ai_tool_name="weather"}'
+    assert {loops: 1.0} == rig.samples("agent_loops_total")
+
+
+async def test_a_trace_that_is_not_sampled_counts_all_the_same(far: Provider) -> None:
+    """Metrics do not depend on it, and the spans below a framework's follow the decision."""
+    with attached(ratio=0.0) as rig, reraising():
+        undo_openai, undo = instrument_openai(rig), instrument(rig)
+        far.answers(calling("weather", '{"city": "Rome"}'), CHAT)
+        async with asked_through(far) as model:
+            await with_tools(model).run("Rome?")
+        undo()
+        undo_openai()
+    assert_counted(rig, 2)
+    assert {False} == {span.sampled for span in rig.spans}
+
+
+async def test_a_run_of_the_application_within_a_tool_is_the_inner_one(
+    rig: Rig, far: Provider, model: OpenAIChatModel
+) -> None:
+    """Of runs within runs, whoever began them, the innermost has the cost, and all have the sum."""
+    far.answers(CHAT)
+    outer = Agent(TestModel(call_tools=["ask"]), name="desk")
+
+    @outer.tool_plain
+    async def ask() -> str:
+        with agent_run("support"):
+            asked = [ModelRequest(parts=[UserPromptPart("Rome?")])]
+            return (await model_request(model, asked)).text or ""
+
+    await outer.run("Hello?")
+    [payer] = [series for series in rig.samples("llm_cost_usd_total") if "gpt-4o" in series]
+    assert 'gen_ai_agent_name="support"' in payer
+    steps = {span.name: span.attributes.get("agent.run.steps") for span in rig.spans}
+    assert (1, 4) == (steps["invoke_agent support"], steps["invoke_agent desk"])
+
+
 async def test_a_model_that_fails_is_one_error(
     rig: Rig, far: Provider, model: OpenAIChatModel
 ) -> None:
@@ -256,6 +303,8 @@ async def conversation(**settings: Any) -> str:
         agents = [span for span in captured.spans if span.name == "invoke_agent support"]
         told = [log for log in captured.logs if log.body == "agent.run"]
         assert [span.trace_id for span in agents] == [log.trace_id for log in told] != []
+        prompted = ["Tell me" in str(log.attributes.get("gen_ai.input.messages")) for log in told]
+        assert [bool(settings)] == prompted
         sent = captured._exporter.bodies("traces") + captured._exporter.bodies("logs")
         return b"".join(sent).decode(errors="replace")
 
@@ -280,6 +329,7 @@ async def test_content_is_redacted_and_cut_on_opt_in() -> None:
 def test_undo_puts_everything_back() -> None:
     """Afterwards agents are as they were; what the application says meanwhile stays."""
     before = Agent._instrument_default
+    execute = Instrumentation.wrap_tool_execute
     with attached() as rig:
         undo = instrument(rig)
         again = instrument(rig)
@@ -287,6 +337,7 @@ def test_undo_puts_everything_back() -> None:
         assert before is not Agent._instrument_default
         undo()
         assert before is Agent._instrument_default
+        assert execute is Instrumentation.wrap_tool_execute
         undo = instrument(rig)
         Agent.instrument_all(instrument=True)
         undo()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import AbstractContextManager, suppress
 from contextvars import Token
 
@@ -145,7 +146,14 @@ class AgentRun(CallableScope):
         span.end(end_ns)
 
 
-def finish_run(host: Host, span: RecordedSpan, run: Run, outcome: str, end_ns: int) -> None:
+def finish_run(
+    host: Host,
+    span: RecordedSpan,
+    run: Run,
+    outcome: str,
+    end_ns: int,
+    content: Mapping[str, object] | None = None,
+) -> None:
     """Write what a run added up on its span, and its log event; the caller ends the span.
 
     Args:
@@ -154,6 +162,7 @@ def finish_run(host: Host, span: RecordedSpan, run: Run, outcome: str, end_ns: i
         run: What was added up.
         outcome: ``success``, ``error`` or ``cancelled``.
         end_ns: When the run ended, nanoseconds since the epoch.
+        content: What was asked and answered, for the event alone.
     """
     found = span.attributes
     found["agent.run.steps"] = run.calls + run.tools
@@ -164,6 +173,8 @@ def finish_run(host: Host, span: RecordedSpan, run: Run, outcome: str, end_ns: i
     if run.priced:
         found["llm.cost_usd"] = run.cost_usd
     fields: dict[str, object] = {name: found[name] for name in _LOGGED if name in found}
+    if content:
+        fields.update(content)
     fields["duration_s"] = (end_ns - span.start_ns) / 1e9
     host.event("agent.run", "info" if outcome == "success" else "error", fields)
 

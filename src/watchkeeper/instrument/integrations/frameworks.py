@@ -33,13 +33,21 @@ from watchkeeper.instrument import host as hosts
 from watchkeeper.instrument import redaction
 from watchkeeper.instrument.domain.agents import finish_run
 from watchkeeper.instrument.errors import error_type
+from watchkeeper.instrument.genai_names import content_fields
 from watchkeeper.instrument.guard import record_failure
 from watchkeeper.instrument.recorder.contexts import current_span
 from watchkeeper.instrument.recorder.current import activate, deactivate
 from watchkeeper.instrument.recorder.span import RECORDED, RecordedSpan
 from watchkeeper.instrument.usage import RUN, Run
 
-__all__ = ["ContentSpan", "FrameworkProvider", "close_agent", "open_agent", "own_span"]
+__all__ = [
+    "ContentSpan",
+    "FrameworkProvider",
+    "close_agent",
+    "current_run",
+    "open_agent",
+    "own_span",
+]
 
 _HOOK = "llm.framework"
 _RUN_KEY = create_key("watchkeeper-agent-run")
@@ -260,8 +268,7 @@ class _CurrentSpan:
             if isinstance(span, RecordedSpan):
                 run = self._agent = open_agent(span)
             if run is None:
-                kept = get_value(_RUN_KEY)
-                run = kept if isinstance(kept, Run) else None
+                run = current_run()
             else:
                 context = set_value(_RUN_KEY, run)
         except Exception as error:  # noqa: BLE001 - never into the application
@@ -306,8 +313,38 @@ def open_agent(span: RecordedSpan) -> Run | None:
     return Run(str(found.get("gen_ai.agent.name", "")), RUN.get())
 
 
-def close_agent(span: RecordedSpan, run: Run, outcome: str, end_ns: int | None = None) -> None:
-    """Write what *run* added up on its span, and its event; never raises."""
+def current_run() -> Run | None:
+    """Return the innermost agent run around.
+
+    A framework may carry on the OpenTelemetry context into a task, but not our own variable.
+    """
+    kept, run = get_value(_RUN_KEY), RUN.get()
+    if not isinstance(kept, Run):
+        return run
+    inner = run
+    while inner is not None:
+        if inner is kept:
+            return run
+        inner = inner.parent
+    return kept
+
+
+def close_agent(
+    span: RecordedSpan,
+    run: Run,
+    outcome: str,
+    end_ns: int | None = None,
+    content: Mapping[str, object] | None = None,
+) -> None:
+    """Write what *run* added up on its span, and its event; never raises.
+
+    Args:
+        span: The agent's span.
+        run: Its run.
+        outcome: ``success``, ``error`` or ``cancelled``.
+        end_ns: When it ended, nanoseconds since the epoch; default now.
+        content: What was asked and answered, for the event; default what the span has of it.
+    """
     host = hosts.current()
     if host is None or not span.is_recording():
         return
@@ -316,7 +353,9 @@ def close_agent(span: RecordedSpan, run: Run, outcome: str, end_ns: int | None =
     try:
         if end_ns is None:
             end_ns = host.clock.now_ns()
-        finish_run(host, span, run, outcome, max(end_ns, span.start_ns))
+        if content is None and host.settings.capture_content:
+            content = content_fields(span.attributes, host.settings.content_chars_max)
+        finish_run(host, span, run, outcome, max(end_ns, span.start_ns), content)
     except Exception as error:  # noqa: BLE001 - never into the application
         record_failure(_HOOK, error)
     finally:

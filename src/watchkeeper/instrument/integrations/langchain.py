@@ -20,6 +20,7 @@ from opentelemetry.context import Context
 from opentelemetry.trace import Span, set_span_in_context
 
 from watchkeeper.instrument.domain.agents import look_for_loop
+from watchkeeper.instrument.domain.content import content_text
 from watchkeeper.instrument.guard import record_failure
 from watchkeeper.instrument.host import Host
 from watchkeeper.instrument.integrations.frameworks import (
@@ -278,7 +279,12 @@ class _Runs:
             if failed in _CANCELLED:
                 outcome = "cancelled"
             end_ns = int(run.end_time.timestamp() * 1e9) if run.end_time else span.start_ns
-            close_agent(span, agent, outcome, end_ns)
+            asked = {
+                "gen_ai.input.messages": content_text(self._host, run.inputs or None),
+                "gen_ai.output.messages": content_text(self._host, run.outputs or None),
+            }
+            content = {name: text for name, text in asked.items() if text is not None}
+            close_agent(span, agent, outcome, end_ns, content)
 
     def _first_token(self, run_id: UUID) -> None:
         try:

@@ -9,11 +9,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from watchkeeper.instrument.domain.agents import look_for_loop
+from watchkeeper.instrument.guard import record_failure
 from watchkeeper.instrument.host import Host
-from watchkeeper.instrument.integrations.frameworks import FrameworkProvider
+from watchkeeper.instrument.integrations.frameworks import FrameworkProvider, current_run
+from watchkeeper.instrument.integrations.patch import replace
 
 __all__ = ["instrument"]
 
+_HOOK = "llm.pydantic_ai"
 _FORMATS = (6, 5)
 """Versions of the data format, the newest first; older releases have their own default."""
 
@@ -31,8 +35,10 @@ def instrument(host: Host) -> Callable[[], None]:
         return _nothing
     settings = _settings(host)
     Agent.instrument_all(settings)
+    watched = _watch_tools(host)
 
     def undo() -> None:
+        watched()
         if Agent._instrument_default is settings:  # noqa: SLF001 - as above
             Agent.instrument_all(before)
 
@@ -59,5 +65,27 @@ def _settings(host: Host) -> Any:
     return InstrumentationSettings(**options)
 
 
+def _watch_tools(host: Host) -> Callable[[], None]:
+    """Look for tools that are called again and again: without content no span has the arguments."""
+    try:
+        from pydantic_ai.capabilities.instrumentation import Instrumentation
+
+        original = Instrumentation.wrap_tool_execute
+    except (ImportError, AttributeError):
+        # An older release.
+        return _nothing
+
+    async def execute(self: Any, ctx: Any, **kwargs: Any) -> Any:
+        try:
+            run = current_run()
+            if run is not None:
+                look_for_loop(host, run, kwargs["call"].tool_name, kwargs["args"])
+        except Exception as error:  # noqa: BLE001 - never into the application
+            record_failure(_HOOK, error)
+        return await original(self, ctx, **kwargs)
+
+    return replace(Instrumentation, "wrap_tool_execute", execute)
+
+
 def _nothing() -> None:
-    """Undo nothing: the application had instrumented the agents itself."""
+    """Undo nothing: nothing was done."""
