@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import os
 import sys
+from dataclasses import asdict, fields
 from pathlib import Path
 
 import pytest
 
 from watchkeeper.errors import SettingError
 from watchkeeper.instrument.configure import Arguments
-from watchkeeper.instrument.settings import TABLE, load
+from watchkeeper.instrument.recorder import RecorderLimits, TailLimits
+from watchkeeper.instrument.settings import TABLE, limits_of, load
 from watchkeeper.instrument.settings.targets import target
 
 
@@ -217,6 +219,18 @@ def test_more_forms_are_accepted() -> None:
 def test_configure_takes_every_setting() -> None:
     """The keyword arguments of `configure` are the rows of the table."""
     assert set(TABLE) == set(Arguments.__annotations__)
+
+
+@pytest.mark.parametrize("kind", [RecorderLimits, TailLimits])
+def test_limits_are_settings_by_name(kind: type[RecorderLimits | TailLimits]) -> None:
+    """Every bound of the recorder and of the decision at the end is the setting of its name."""
+    names = [field.name for field in fields(kind)]
+    chosen = {name: str(number) for number, name in enumerate(names, 1)}
+    environment = {f"WATCHKEEPER_{name.upper()}": number for name, number in chosen.items()}
+
+    taken = limits_of(kind, load({}, environment))
+
+    assert {name: int(number) for name, number in chosen.items()} == asdict(taken)
 
 
 def test_every_setting_is_described() -> None:

@@ -46,7 +46,7 @@ from watchkeeper.instrument.redaction import Redactor
 from watchkeeper.instrument.redaction.build import build as build_redactor
 from watchkeeper.instrument.sampling import samplers
 from watchkeeper.instrument.servers import watch_uvicorn
-from watchkeeper.instrument.settings import Settings
+from watchkeeper.instrument.settings import Settings, limits_of
 from watchkeeper.instrument.slow import SlowQueries
 from watchkeeper.instrument.users import ActiveUsers
 
@@ -290,19 +290,7 @@ def _recorder(
         exporter=exporters(settings, clock) if exporter is None else exporter,
         sampler=head,
         tail=tail,
-        limits=RecorderLimits(
-            span_queue_max=settings.span_queue_items_max,
-            log_queue_max=settings.log_queue_items_max,
-            attributes_max=settings.span_attributes_max,
-            events_max=settings.span_events_max,
-            links_max=settings.span_links_max,
-            event_attributes_max=settings.event_attributes_max,
-            link_attributes_max=settings.link_attributes_max,
-            chars_max=settings.attribute_value_chars_max,
-            batch_items_max=settings.batch_items_max,
-            batch_bytes_max=settings.batch_bytes_max,
-            spool_bytes_max=settings.spool_bytes_max,
-        ),
+        limits=limits_of(RecorderLimits, settings),
         redactor=redactor,
         spool_dir=spool_dir(settings),
         interval_s=settings.export_interval_s,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from watchkeeper.clock import Clock
 from watchkeeper.instrument.recorder import HeadSampler, Rules, TailLimits, TailSampler
-from watchkeeper.instrument.settings import Settings
+from watchkeeper.instrument.settings import Settings, limits_of
 
 __all__ = ["samplers"]
 
@@ -27,15 +27,7 @@ def samplers(settings: Settings, clock: Clock) -> tuple[HeadSampler, TailSampler
         return head, None
     return head, TailSampler(
         monotonic_ns=clock.monotonic_ns,
-        limits=TailLimits(
-            held_spans_max=settings.sample_held_spans_max,
-            held_traces_max=settings.sample_held_traces_max,
-            held_s_max=settings.sample_held_s_max,
-            trace_spans_max=settings.sample_trace_spans_max,
-            kept_per_s_max=settings.sample_kept_per_s_max,
-            decisions_max=settings.sample_decisions_max,
-            seen_max=settings.sample_seen_max,
-        ),
+        limits=limits_of(TailLimits, settings),
         rules=rules,
         slow_s=settings.sample_slow_s,
         seen_s=settings.sample_new_s,

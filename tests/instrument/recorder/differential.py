@@ -41,12 +41,12 @@ RESOURCE: dict[str, AttributeValue] = {
     "host.tags": ["a", "b"],
 }
 LIMITS = RecorderLimits(
-    attributes_max=10,
+    span_attributes_max=10,
     event_attributes_max=10,
     link_attributes_max=10,
-    events_max=3,
-    links_max=2,
-    chars_max=200_000,
+    span_events_max=3,
+    span_links_max=2,
+    attribute_value_chars_max=200_000,
 )
 
 
@@ -73,11 +73,11 @@ def on_sdk(
         id_generator=Ids(),
         shutdown_on_exit=False,
         span_limits=SpanLimits(
-            max_span_attributes=limits.attributes_max,
-            max_event_attributes=limits.attributes_max,
-            max_link_attributes=limits.attributes_max,
-            max_events=limits.events_max,
-            max_links=limits.links_max,
+            max_span_attributes=limits.span_attributes_max,
+            max_event_attributes=limits.span_attributes_max,
+            max_link_attributes=limits.span_attributes_max,
+            max_events=limits.span_events_max,
+            max_links=limits.span_links_max,
         ),
     )
     provider.add_span_processor(SimpleSpanProcessor(exporter))

@@ -28,7 +28,7 @@ from tests.instrument.recorder.differential import (
 
 from watchkeeper.instrument.recorder import RecorderLimits
 
-LIMITS = RecorderLimits(chars_max=1_000_000)
+LIMITS = RecorderLimits(attribute_value_chars_max=1_000_000)
 
 
 def names(request: ExportTraceServiceRequest) -> list[str]:

@@ -242,7 +242,7 @@ def test_a_hanging_endpoint_delays_shutdown_by_the_deadline_only(tmp_path: Path)
 def test_a_full_queue_drops_the_newest_and_counts() -> None:
     """Memory is bounded while the endpoint hangs."""
     release = threading.Event()
-    limits = RecorderLimits(span_queue_max=10, log_queue_max=5, batch_items_max=4)
+    limits = RecorderLimits(span_queue_items_max=10, log_queue_items_max=5, batch_items_max=4)
     with collecting() as collector, recording(collector.url, limits=limits) as recorder:
         collector.script.append(Answer(wait=release))
         emit(recorder, "first")

@@ -111,7 +111,7 @@ def test_any_text_can_be_exported(value: str) -> None:
 
 def test_long_values_and_large_numbers_are_bounded() -> None:
     """Text is cut at the limit; an integer beyond 64 bits is exported as its digits."""
-    recorder, exporter = recording(limits=RecorderLimits(chars_max=5))
+    recorder, exporter = recording(limits=RecorderLimits(attribute_value_chars_max=5))
     span = recorder.tracer_provider.get_tracer("t").start_span("s", attributes={"t": "abcdefgh"})
     span.set_attributes({"big": 2**64, "list": ["abcdefgh"], "bytes": b"abcdefgh"})
     span.end()

@@ -168,7 +168,7 @@ def test_the_first_of_a_kind_is_kept() -> None:
 
 def test_names_without_end_are_not_new_for_ever() -> None:
     """Past the limit a further name counts as seen, and is counted as refused."""
-    trial = Trial(seen_max=2)
+    trial = Trial(sample_seen_max=2)
     for number in range(5):
         trial.request(f"GET /{number}")
     assert {"first_seen": 2} == trial.tail.kept
@@ -215,7 +215,7 @@ def test_a_rule_for_the_route_is_applied_at_the_end() -> None:
 
 def test_the_quota_bounds_what_is_kept() -> None:
     """In a storm of failures ten seconds' worth of the quota goes out, then so many each second."""
-    storm = Trial(kept_per_s_max=2)
+    storm = Trial(sample_kept_per_s_max=2)
     storm.seen()
     storm.clock.advance(60.0)
 
@@ -248,7 +248,7 @@ def test_late_children_follow_the_decision(trial: Trial) -> None:
 
 def test_late_children_of_old_decisions_are_left_out() -> None:
     """Only so many decisions are remembered."""
-    trial = Trial(decisions_max=1)
+    trial = Trial(sample_decisions_max=1)
     trial.seen()
     roots = [trial.request(inside=lambda span: span.set_status(StatusCode.ERROR)) for _ in "ab"]
     trial.exported()
@@ -292,7 +292,7 @@ def test_a_second_root_of_a_kept_trace_is_kept(trial: Trial) -> None:
 
 def test_the_oldest_trace_makes_room_for_spans() -> None:
     """Past the limit the oldest trace is decided by what is known; a loss is counted as one."""
-    trial = Trial(held_spans_max=3)
+    trial = Trial(sample_held_spans_max=3)
     trial.seen()
     failing, waiting = trial.start(), trial.start()
     bad = trial.start("bad", failing)
@@ -310,7 +310,7 @@ def test_the_oldest_trace_makes_room_for_spans() -> None:
 
 def test_too_many_open_traces_are_decided_early() -> None:
     """A trace without spans takes room as well."""
-    trial = Trial(held_traces_max=2)
+    trial = Trial(sample_held_traces_max=2)
     trial.seen()
     roots = [trial.start() for _ in range(3)]
     for root in roots:
@@ -322,7 +322,7 @@ def test_too_many_open_traces_are_decided_early() -> None:
 
 def test_a_trace_that_does_not_end_is_decided_by_what_is_known() -> None:
     """After a time its failed spans are exported, and others are counted as unfinished."""
-    trial = Trial(held_s_max=60)
+    trial = Trial(sample_held_s_max=60)
     trial.seen()
     open_failed, open_well = trial.start(), trial.start()
     trial.start("inside", open_well).end()
@@ -338,7 +338,7 @@ def test_a_trace_that_does_not_end_is_decided_by_what_is_known() -> None:
 
 def test_one_trace_is_held_up_to_a_length() -> None:
     """Spans past it are lost, but for the root, and counted; a failure among them still counts."""
-    trial = Trial(trace_spans_max=2)
+    trial = Trial(sample_trace_spans_max=2)
     trial.seen()
     root = trial.start()
     for number in range(4):
@@ -365,7 +365,7 @@ def test_the_end_of_the_process_decides(trial: Trial) -> None:
 
 def test_an_exemplar_is_linked_within_half_of_the_quota() -> None:
     """A trace that promised to be kept is kept; failures have the other half to themselves."""
-    trial = Trial(kept_per_s_max=1)
+    trial = Trial(sample_kept_per_s_max=1)
     trial.seen()
     trial.clock.advance(60.0)
     roots = [trial.start() for _ in range(8)]

@@ -338,9 +338,13 @@ class Recorder:
 
     def _begin(self) -> None:
         """Set up queues and worker for the process that this is."""
-        self._resource, _ = clean_attributes(self._describe(), 1 << 30, self.limits.chars_max)
+        self._resource, _ = clean_attributes(
+            self._describe(), 1 << 30, self.limits.attribute_value_chars_max
+        )
         if self._redactor is not None:
-            self._resource = self._redactor.attributes(self._resource, self.limits.chars_max)
+            self._resource = self._redactor.attributes(
+                self._resource, self.limits.attribute_value_chars_max
+            )
         if self._exporters:
             self._pipeline = self._new_pipeline()
         self._lane = self._new_lane(self._pipeline if "traces" in self._exporters else None)
@@ -351,7 +355,9 @@ class Recorder:
         limits = self.limits
         if self._redactor is not None and self._redactor.enabled:
             # The encoder cuts: a secret is recognised whole or not at all.
-            limits = replace(limits, chars_max=limits.chars_max + MARGIN)
+            limits = replace(
+                limits, attribute_value_chars_max=limits.attribute_value_chars_max + MARGIN
+            )
         lane = Lane(
             now=self._now,
             spans=_Nowhere() if pipeline is None else pipeline.spans,
@@ -370,9 +376,11 @@ class Recorder:
             couriers[exporter] = self._new_courier(exporter, len(distinct))
         return Pipeline(
             {signal: couriers[exporter] for signal, exporter in self._exporters.items()},
-            self._batch_encoder(TraceEncoder(self._redactor, limits.chars_max)),
+            self._batch_encoder(TraceEncoder(self._redactor, limits.attribute_value_chars_max)),
             self._batch_encoder(LogEncoder()),
-            limits=QueueLimits(limits.span_queue_max, limits.log_queue_max, limits.batch_items_max),
+            limits=QueueLimits(
+                limits.span_queue_items_max, limits.log_queue_items_max, limits.batch_items_max
+            ),
             interval_s=self._interval_s,
             clock=self._clock,
             on_start=self._on_start,

@@ -51,14 +51,14 @@ class Batch(NamedTuple):
 class RecorderLimits:
     """The recorder's limits; defaults and meaning are in `watchkeeper.vocabulary.limits`."""
 
-    span_queue_max: int = limit("span_queue_items_max")
-    log_queue_max: int = limit("log_queue_items_max")
-    attributes_max: int = limit("span_attributes_max")
+    span_queue_items_max: int = limit("span_queue_items_max")
+    log_queue_items_max: int = limit("log_queue_items_max")
+    span_attributes_max: int = limit("span_attributes_max")
     event_attributes_max: int = limit("event_attributes_max")
     link_attributes_max: int = limit("link_attributes_max")
-    events_max: int = limit("span_events_max")
-    links_max: int = limit("span_links_max")
-    chars_max: int = limit("attribute_value_chars_max")
+    span_events_max: int = limit("span_events_max")
+    span_links_max: int = limit("span_links_max")
+    attribute_value_chars_max: int = limit("attribute_value_chars_max")
     batch_items_max: int = limit("batch_items_max")
     batch_bytes_max: int = limit("batch_bytes_max")
     backlog_bytes_max: int = limit("backlog_bytes_max")

@@ -108,12 +108,12 @@ class Lane:
         self.wake_at = 0
         self.hooks: tuple[tuple[str, EndHook], ...] = ()
         self.tail: Tail | None = None
-        self.attributes_max = limits.attributes_max
+        self.attributes_max = limits.span_attributes_max
         self.event_attributes_max = limits.event_attributes_max
         self.link_attributes_max = limits.link_attributes_max
-        self.events_max = limits.events_max
-        self.links_max = limits.links_max
-        self.chars_max = limits.chars_max
+        self.events_max = limits.span_events_max
+        self.links_max = limits.span_links_max
+        self.chars_max = limits.attribute_value_chars_max
         self.started = 0
         self.ended = 0
         self.sampled_out = 0

@@ -38,13 +38,13 @@ _QUOTA = LIMITS["sample_kept_per_s_max"].reason
 class TailLimits:
     """Bounds of a `TailSampler`; see `watchkeeper.vocabulary.limits`."""
 
-    held_spans_max: int = limit("sample_held_spans_max")
-    held_traces_max: int = limit("sample_held_traces_max")
-    held_s_max: int = limit("sample_held_s_max")
-    trace_spans_max: int = limit("sample_trace_spans_max")
-    kept_per_s_max: int = limit("sample_kept_per_s_max")
-    decisions_max: int = limit("sample_decisions_max")
-    seen_max: int = limit("sample_seen_max")
+    sample_held_spans_max: int = limit("sample_held_spans_max")
+    sample_held_traces_max: int = limit("sample_held_traces_max")
+    sample_held_s_max: int = limit("sample_held_s_max")
+    sample_trace_spans_max: int = limit("sample_trace_spans_max")
+    sample_kept_per_s_max: int = limit("sample_kept_per_s_max")
+    sample_decisions_max: int = limit("sample_decisions_max")
+    sample_seen_max: int = limit("sample_seen_max")
 
 
 class _Trace:
@@ -96,7 +96,7 @@ class TailSampler:
         self._rules = rules
         self._slow_s = slow_s
         self._seen_ns = round(seen_s * 1e9)
-        self._rate = self._limits.kept_per_s_max
+        self._rate = self._limits.sample_kept_per_s_max
         self._burst = 10.0 * self._rate
         self._begin()
 
@@ -134,9 +134,9 @@ class TailSampler:
             held[trace_id] = _Trace(span.start_ns)
             if oldest is None:
                 return _NOTHING
-            if span.start_ns - oldest.started_ns > self._limits.held_s_max * 1_000_000_000:
+            if span.start_ns - oldest.started_ns > self._limits.sample_held_s_max * 1_000_000_000:
                 return self._give_up(_UNFINISHED)
-            if len(held) > self._limits.held_traces_max:
+            if len(held) > self._limits.sample_held_traces_max:
                 return self._give_up(_HELD_FULL)
             return _NOTHING
 
@@ -150,7 +150,7 @@ class TailSampler:
                 self._drop("tail", 1)
                 return _NOTHING
             is_root = not span.parent_id or span.parent_remote
-            if is_root or len(trace.spans) < self._limits.trace_spans_max:
+            if is_root or len(trace.spans) < self._limits.sample_trace_spans_max:
                 trace.spans.append(span)
                 self._spans += 1
             else:
@@ -161,7 +161,7 @@ class TailSampler:
                 trace.roots -= 1
                 if trace.roots <= 0:
                     return self._decide(span.trace_id, trace, "tail")
-            if self._spans > self._limits.held_spans_max:
+            if self._spans > self._limits.sample_held_spans_max:
                 return self._give_up(_HELD_FULL)
             return _NOTHING
 
@@ -224,7 +224,7 @@ class TailSampler:
             self._drop(_TRACE_SIZE, trace.cut)
         decided = self._decided
         decided[trace_id] = None
-        if len(decided) > self._limits.decisions_max:
+        if len(decided) > self._limits.sample_decisions_max:
             del decided[next(iter(decided))]
         return spans
 
@@ -260,7 +260,7 @@ class TailSampler:
         fixed = self._slow_s is not None and seconds >= self._slow_s
         known = self._usual.get(name)
         if known is None:
-            if len(self._usual) >= self._limits.seen_max:
+            if len(self._usual) >= self._limits.sample_seen_max:
                 # What is usual is learnt anew: which routes are gone cannot be told.
                 self._usual.clear()
             self._usual[name] = (1, seconds)
@@ -280,7 +280,7 @@ class TailSampler:
         seen = self._seen
         key = (what, name)
         last = seen.get(key)
-        if last is None and len(seen) >= self._limits.seen_max:
+        if last is None and len(seen) >= self._limits.sample_seen_max:
             oldest = next(iter(seen))
             if now_ns - seen[oldest] <= self._seen_ns:
                 # Names without end would make every trace a new one.

@@ -71,7 +71,9 @@ class RecorderTracer(Tracer):
         cleaned: dict[str, AttributeValue] = {}
         if attributes:
             cleaned, dropped = clean_attributes(
-                attributes, recorder.limits.attributes_max, recorder.limits.chars_max
+                attributes,
+                recorder.limits.span_attributes_max,
+                recorder.limits.attribute_value_chars_max,
             )
         text = name if type(name) is str else safe_text(name)
         span = recorder.start(text, kind, cleaned, context, start_time, self._scope)

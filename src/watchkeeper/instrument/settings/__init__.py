@@ -10,8 +10,17 @@ A new setting is one row in `watchkeeper.instrument.settings.table` (those of th
 """
 
 from watchkeeper.instrument.settings.export import ExportArguments
+from watchkeeper.instrument.settings.limits import limits_of
 from watchkeeper.instrument.settings.loader import load, log_levels_again
 from watchkeeper.instrument.settings.row import Setting
 from watchkeeper.instrument.settings.table import TABLE, Settings
 
-__all__ = ["TABLE", "ExportArguments", "Setting", "Settings", "load", "log_levels_again"]
+__all__ = [
+    "TABLE",
+    "ExportArguments",
+    "Setting",
+    "Settings",
+    "limits_of",
+    "load",
+    "log_levels_again",
+]

@@ -292,6 +292,7 @@ class ExportSettings(RedactionSettings):
         "batch_items_max", "OTEL_BSP_MAX_EXPORT_BATCH_SIZE", "OTEL_BLRP_MAX_EXPORT_BATCH_SIZE"
     )
     batch_bytes_max: int = limit_row("batch_bytes_max")
+    backlog_bytes_max: int = limit_row("backlog_bytes_max")
     spool_bytes_max: int = limit_row("spool_bytes_max")
 
 
@@ -340,4 +341,5 @@ class ExportArguments(TypedDict, total=False):
     attribute_value_chars_max: int
     batch_items_max: int
     batch_bytes_max: int
+    backlog_bytes_max: int
     spool_bytes_max: int
