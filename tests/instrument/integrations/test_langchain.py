@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import operator
 import os
 import subprocess
@@ -20,7 +21,7 @@ from langchain_core.runnables import RunnableLambda
 from langchain_core.tools import tool
 from langchain_openai import ChatOpenAI
 from langgraph.checkpoint.memory import InMemorySaver
-from langgraph.graph import END, START, StateGraph
+from langgraph.graph import END, START, MessagesState, StateGraph
 from langgraph.types import interrupt
 from openinference.instrumentation.langchain import LangChainInstrumentor
 from opentelemetry import trace
@@ -271,6 +272,41 @@ def test_an_abandoned_stream_counts_once(rig: Rig, far: Provider, model: ChatOpe
     assert [1.0] == list(rig.samples("llm_streams_abandoned_total").values())
     durations = rig.totals("gen_ai_client_operation_duration_seconds")
     assert [1] == [count for count, _ in durations.values()]
+
+
+def test_a_graph_that_is_left_is_cancelled(rig: Rig, far: Provider, model: ChatOpenAI) -> None:
+    """Who stops reading ends the run, whose model counts what it was sent."""
+    far.answers(chat_chunks(3))
+    for _ in support(model, []).stream(ASK, stream_mode="messages"):
+        break
+    gc.collect()
+    found = rig.named("invoke_agent support").attributes
+    assert ("cancelled", "abandoned") == (found["agent.outcome"], found["error.type"])
+    assert_counted(rig, 1)
+
+
+def test_graphs_within_graphs_are_runs_of_their_own(
+    rig: Rig, far: Provider, model: ChatOpenAI
+) -> None:
+    """An agent as a node, or called in one, has its own costs, which the outer run adds up."""
+    far.answers(CHAT, CHAT)
+    inner = support(model, [])
+    graph = StateGraph(MessagesState)
+    graph.add_node("help", inner)
+    graph.add_node("call", lambda state: inner.invoke({"messages": state["messages"]}))
+    graph.add_edge(START, "help")
+    graph.add_edge("help", "call")
+    graph.add_edge("call", END)
+    desk: Any = graph.compile(name="desk")
+    desk.invoke(ASK)
+    assert [1, 1, 2] == [
+        span.attributes["agent.run.steps"] for span in rig.spans if "invoke_agent" in span.name
+    ]
+    assert {
+        'agent_runs_total{gen_ai_agent_name="desk",agent_outcome="success"}': 1.0,
+        'agent_runs_total{gen_ai_agent_name="support",agent_outcome="success"}': 2.0,
+    } == rig.samples("agent_runs_total")
+    assert_counted(rig, 2)
 
 
 def test_several_prompts_at_once_have_a_span_each(
@@ -567,6 +603,7 @@ watchkeeper.current().recorder.add_end_hook(lambda span: spans.append(span.name)
 assert FakeListChatModel(responses=["four"]).invoke("2+2?").content == "four"
 print("langchain" in installed(), len(spans), dict(hook_errors()))
 assert "langchain" in watchkeeper.instrument("langchain") or {missing!r}
+FakeListChatModel(responses=["four"]).invoke("2+2?")
 watchkeeper.uninstrument("langchain")
 FakeListChatModel(responses=["four"]).invoke("2+2?")
 print(len(spans), logged.getvalue().count("pip install openinference-instrumentation-langchain"))
@@ -604,8 +641,8 @@ def run(imports: str, missing: str = "") -> list[str]:
     ],
 )
 def test_whatever_is_imported_first_works(imports: str) -> None:
-    """Nothing is imported before the application does, and afterwards the library is switched on."""
-    assert ["True 1 {}", "1 0"] == run(imports)
+    """Nothing is imported before the application does; then it is on, once, and off by name."""
+    assert ["True 1 {}", "2 0"] == run(imports)
 
 
 def test_without_its_package_the_fix_is_told_once() -> None:

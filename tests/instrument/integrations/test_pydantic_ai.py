@@ -363,6 +363,7 @@ agent = Agent(TestModel(), name="support")
 agent.run_sync("Hello?")
 print("pydantic_ai" in installed(), len(spans), dict(hook_errors()))
 watchkeeper.instrument("pydantic_ai")
+agent.run_sync("Hello?")
 watchkeeper.uninstrument("pydantic_ai")
 agent.run_sync("Hello?")
 print(len(spans))
@@ -380,4 +381,4 @@ def test_importing_it_switches_it_on() -> None:
         timeout=50,
     )
     assert (0, "") == (done.returncode, done.stderr)
-    assert ["True 2 {}", "2"] == done.stdout.splitlines()
+    assert ["True 2 {}", "4"] == done.stdout.splitlines()

@@ -51,7 +51,7 @@ _HOOK = "llm.langchain"
 _RUNS_MAX = 4_096
 """Open runs that are remembered; the oldest are forgotten."""
 _CHAT = frozenset(("llm", "chat_model"))
-_CANCELLED = frozenset(("CancelledError", "GeneratorExit", "KeyboardInterrupt"))
+_CANCELLED = frozenset(("CancelledError", "KeyboardInterrupt", "abandoned"))
 _HIDDEN = (
     "hide_inputs",
     "hide_outputs",

@@ -96,7 +96,8 @@ def failure(span: RecordedSpan, error: str | None) -> str:
         return ""
     for event in reversed(span.events):
         if event.name == "exception":
-            return str(event.attributes.get("exception.type") or "_OTHER")
+            kind = str(event.attributes.get("exception.type") or "_OTHER")
+            return "abandoned" if kind == "GeneratorExit" else kind
     return "_OTHER"
 
 
