@@ -36,6 +36,7 @@ _OURS = "watchkeeper.instrument.integrations."
 
 TABLE: tuple[Integration, ...] = (
     Integration("threading", "threading", f"{_OURS}threading"),
+    Integration("loguru", "loguru", f"{_OURS}loguru"),
     Integration("starlette", "starlette.applications", f"{_OURS}starlette"),
     Integration("fastapi", "fastapi.applications", f"{_OURS}fastapi"),
     Integration("flask", "flask.app", f"{_OURS}flask"),

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import logging
 import sys
+import threading
 from collections.abc import Iterable
 
 from watchkeeper.instrument.logs.levels import Thresholds
 from watchkeeper.instrument.logs.logger import active, level_for
 
-__all__ = ["Bridge", "StdlibLogging"]
+__all__ = ["RELAY", "Bridge", "StdlibLogging"]
 
 _SERVERS = ("uvicorn", "uvicorn.error", "uvicorn.access", "gunicorn.error", "hypercorn.error")
 """Loggers of servers that bring handlers of their own and do not propagate."""
@@ -20,11 +21,21 @@ _STRUCTLOG = frozenset({"event", "level", "logger", "timestamp", "exc_info", "st
 """Keys of a structlog entry that a line of ours has in its own form."""
 
 
+class _Relay(threading.local):
+    on = False
+
+
+RELAY = _Relay()
+"""``on`` while another library's sink hands ``logging`` a record that we have written already."""
+
+
 class Bridge(logging.Handler):
     """Hands records to the pipeline that is active at that moment."""
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write one record; never raises."""
+        if RELAY.on and "extra" in record.__dict__:
+            return
         given = record.msg
         if type(given) is dict and "event" in given:
             # What structlog's ``wrap_for_formatter`` leaves to the handler to render.

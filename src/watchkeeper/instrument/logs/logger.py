@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from watchkeeper.clock import SystemClock
@@ -27,9 +27,11 @@ __all__ = [
     "adopt_structlog",
     "get_logger",
     "is_enabled",
+    "least_level",
     "level_for",
     "route",
     "set_levels",
+    "watch_levels",
 ]
 
 _DEBUG = Level("debug", "DEBUG", 10, 5)
@@ -77,6 +79,7 @@ class _Route:
     def __init__(self) -> None:
         self.pipeline = _plain_pipeline()
         self.thresholds = Thresholds(_INFO.number)
+        self.watchers: list[Callable[[], None]] = []
 
 
 _ROUTE = _Route()
@@ -97,6 +100,20 @@ def route(pipeline: LogPipeline | None, levels: Thresholds | int) -> None:
 def set_levels(levels: Thresholds) -> None:
     """Drop entries below *levels* from now on."""
     _ROUTE.thresholds = levels
+    for watcher in list(_ROUTE.watchers):
+        watcher()
+
+
+def watch_levels(callback: Callable[[], None]) -> Callable[[], None]:
+    """Call *callback* whenever levels have changed; returns a function that ends it."""
+    _ROUTE.watchers.append(callback)
+    return lambda: _ROUTE.watchers.remove(callback)
+
+
+def least_level() -> int:
+    """Return the least level, a number of the standard library, that passes for some logger."""
+    levels = _ROUTE.thresholds
+    return min(levels.default, *levels.trees.values()) if levels.trees else levels.default
 
 
 def is_enabled(name: str, number: int) -> bool:
