@@ -22,9 +22,14 @@ from tests.instrument.recorder.collector import Collector
 
 from watchkeeper.cli.main import parser
 
-PAGES = sorted(
-    path for folder in ("integrations", "signals") for path in (ROOT / "docs" / folder).glob("*.md")
-)
+PAGES = [
+    ROOT / "README.md",
+    *sorted(
+        path
+        for folder in ("integrations", "signals")
+        for path in (ROOT / "docs" / folder).glob("*.md")
+    ),
+]
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 EMITS = re.compile(r"<!-- emits (.*?) -->", re.DOTALL)
 FILE = re.compile(r"# file: (\S+)\n")
@@ -124,3 +129,12 @@ def test_a_page_names_commands_that_exist(page: Path) -> None:
         words = shlex.split(line, comments=True)
         if "watchkeeper" in words and "pip" not in words:
             parser().parse_args(words[words.index("watchkeeper") + 1 :])
+
+
+def test_the_readme_leads_to_every_guide() -> None:
+    """The first page links each guide of a library or signal."""
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+
+    missing = [page.name for page in PAGES[1:] if f"({page.relative_to(ROOT)})" not in readme]
+
+    assert [] == missing
