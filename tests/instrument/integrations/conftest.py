@@ -13,3 +13,11 @@ def rig() -> Iterator[Rig]:
     """Return an attached rig."""
     with attached() as made, reraising():
         yield made
+
+
+@pytest.fixture
+def instrumented(rig: Rig, request: pytest.FixtureRequest) -> Iterator[Rig]:
+    """Switch on what the test's module imports as ``integration``."""
+    undo = request.module.integration.instrument(rig)
+    yield rig
+    undo()

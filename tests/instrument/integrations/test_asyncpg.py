@@ -2,7 +2,7 @@
 
 import asyncio
 import io
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from typing import Any
 
 import asyncpg
@@ -13,14 +13,6 @@ from tests.instrument.rig import Rig
 from watchkeeper.instrument.integrations import asyncpg as integration
 
 OPERATION = "db_client_operation_duration_seconds"
-
-
-@pytest.fixture
-def instrumented(rig: Rig) -> Iterator[Rig]:
-    """Switch the integration on."""
-    undo = integration.instrument(rig)
-    yield rig
-    undo()
 
 
 @pytest.fixture

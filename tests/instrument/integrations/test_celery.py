@@ -26,14 +26,6 @@ POOLS = {
 
 
 @pytest.fixture
-def instrumented(rig: Rig) -> Iterator[Rig]:
-    """Switch the integration on."""
-    undo = integration.instrument(rig)
-    yield rig
-    undo()
-
-
-@pytest.fixture
 def collector() -> Iterator[Collector]:
     """Return a running collector."""
     with collecting() as made:

@@ -21,14 +21,6 @@ from watchkeeper.testing import wait_until
 
 
 @pytest.fixture
-def instrumented(rig: Rig) -> Iterator[Rig]:
-    """Switch the integration on."""
-    undo = integration.instrument(rig)
-    yield rig
-    undo()
-
-
-@pytest.fixture
 def queue(tmp_path: Path) -> Any:
     """Return a queue in a file."""
     return SqliteHuey("mails", filename=str(tmp_path / "queue.db"))

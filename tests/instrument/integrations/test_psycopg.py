@@ -13,14 +13,6 @@ from watchkeeper.instrument.integrations import psycopg as integration
 
 
 @pytest.fixture
-def instrumented(rig: Rig) -> Iterator[Rig]:
-    """Switch the integration on."""
-    undo = integration.instrument(rig)
-    yield rig
-    undo()
-
-
-@pytest.fixture
 def connection(instrumented: Rig, database_url: str) -> Iterator[Any]:
     """Return a connection with an empty table of its own."""
     with psycopg.connect(database_url) as made:

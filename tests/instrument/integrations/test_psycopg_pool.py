@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
 from inspect import iscoroutinefunction
 
 import psycopg
@@ -24,14 +23,6 @@ from watchkeeper.testing import free_port, wait_until
 COUNT = "db_client_connection_count"
 USED = 'db_client_connection_count{db_client_connection_pool_name="%s",db_client_connection_state="used"}'
 IDLE = 'db_client_connection_count{db_client_connection_pool_name="%s",db_client_connection_state="idle"}'
-
-
-@pytest.fixture
-def instrumented(rig: Rig) -> Iterator[Rig]:
-    """Switch the integration on."""
-    undo = integration.instrument(rig)
-    yield rig
-    undo()
 
 
 def state(rig: Rig, name: str) -> tuple[float | None, float | None]:

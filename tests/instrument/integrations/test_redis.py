@@ -15,14 +15,6 @@ from watchkeeper.instrument.integrations import redis as integration
 
 
 @pytest.fixture
-def instrumented(rig: Rig) -> Iterator[Rig]:
-    """Switch the integration on."""
-    undo = integration.instrument(rig)
-    yield rig
-    undo()
-
-
-@pytest.fixture
 def client(redis_url: str) -> Iterator[Any]:
     """Return a client."""
     with redis.Redis.from_url(redis_url) as made:

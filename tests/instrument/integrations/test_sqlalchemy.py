@@ -25,18 +25,10 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import QueuePool
 from tests.instrument.rig import Rig
 
-from watchkeeper.instrument.integrations import sqlalchemy
+from watchkeeper.instrument.integrations import sqlalchemy as integration
 
 META = MetaData()
 USERS = Table("users", META, Column("id", Integer, primary_key=True), Column("name", String))
-
-
-@pytest.fixture
-def instrumented(rig: Rig) -> Iterator[Rig]:
-    """Switch the integration on."""
-    undo = sqlalchemy.instrument(rig)
-    yield rig
-    undo()
 
 
 @pytest.fixture
@@ -158,7 +150,7 @@ def test_a_database_that_cannot_be_reached_is_counted(instrumented: Rig, tmp_pat
 
 def test_undo_leaves_nothing(rig: Rig, engine: Engine) -> None:
     """After undo no statement is recorded and no listener of ours is left."""
-    sqlalchemy.instrument(rig)()
+    integration.instrument(rig)()
     with engine.connect() as connection:
         connection.execute(text("SELECT 1"))
     assert [] == rig.spans

@@ -1,7 +1,7 @@
 """Tasks of taskiq: in memory, and with a real worker on a real Redis."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -23,14 +23,6 @@ from tests.instrument.rig import Rig
 from watchkeeper.instrument import context
 from watchkeeper.instrument.integrations import redis as redis_integration
 from watchkeeper.instrument.integrations import taskiq as integration
-
-
-@pytest.fixture
-def instrumented(rig: Rig) -> Iterator[Rig]:
-    """Switch the integration on."""
-    undo = integration.instrument(rig)
-    yield rig
-    undo()
 
 
 @pytest.fixture
