@@ -151,6 +151,11 @@ class Claims:
             # Another thread was at it in the same moment; the next call makes room.
             return
 
+    def clear(self) -> None:
+        """Forget everything: span ids begin anew."""
+        self.ids.clear()
+        self.parents.clear()
+
     def __contains__(self, span_id: int) -> bool:
         return span_id in self.ids
 

@@ -19,6 +19,7 @@ from watchkeeper.instrument import host
 from watchkeeper.instrument.recorder.exporters import MemoryExporter
 from watchkeeper.instrument.runtime import Runtime, build
 from watchkeeper.instrument.settings import load
+from watchkeeper.instrument.usage import claims
 from watchkeeper.server.otlp.values import attributes
 from watchkeeper.testing.clock import FixedClock
 from watchkeeper.testing.ids import CountingIds
@@ -141,6 +142,7 @@ def capture(clock: Clock | None = None, **settings: Any) -> Iterator[Captured]:
     given = {"log_stream": io.StringIO(), "log_format": "json", "spool_dir": "", **settings}
     runtime = build(load(given, {}), clock=time, exporter=exporter, ids=CountingIds())
     before = host.current()
+    claims.clear()  # of an earlier capture, whose ids were the same
     host.attach(runtime)
     try:
         yield Captured(runtime, exporter, time)
