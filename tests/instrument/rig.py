@@ -65,7 +65,12 @@ class Rig:
         self.monitored = 0
         self.pages: Pages = {}
         priced = partial(price, own=self.settings.llm_prices)
-        self.derived = Derived(self.metrics, priced, genai_latest=self.settings.genai_latest)
+        self.derived = Derived(
+            self.metrics,
+            priced,
+            genai_latest=self.settings.genai_latest,
+            own_prices=self.settings.llm_prices,
+        )
         self.derived.tell_calls(
             self.event, self.settings.content_chars_max if self.settings.capture_content else 0
         )

@@ -219,6 +219,26 @@ def test_a_price_on_the_span_wins(rig: Rig) -> None:
     assert {} == rig.samples("llm_unknown_price_total")
 
 
+@pytest.mark.parametrize("name", ["x/y", "y", "y-2026"])
+def test_a_price_of_the_user_goes_before_it(name: str) -> None:
+    """Who has set a price for a model knows better than whoever made the span."""
+    with attached(llm_prices={name: {"input": 2, "output": 6}}) as rig, reraising():
+        emit(
+            rig,
+            SpanKind.CLIENT,
+            {
+                "gen_ai.operation.name": "chat",
+                "gen_ai.provider.name": "x",
+                "gen_ai.request.model": "y",
+                "gen_ai.response.model": "y-2026",
+                "gen_ai.usage.input_tokens": 1_000_000,
+                "gen_ai.usage.output_tokens": 0,
+                "operation.cost": 0.25,
+            },
+        )
+    assert [2.0] == list(rig.samples("llm_cost_usd_total").values())
+
+
 CALL: dict[str, str | int] = {
     "gen_ai.operation.name": "chat",
     "gen_ai.provider.name": "openai",

@@ -7,7 +7,7 @@ and `watchkeeper.instrument.genai` for model calls, agents and tools.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from opentelemetry.trace import NonRecordingSpan, SpanKind, StatusCode
@@ -38,6 +38,8 @@ class Derived:
         metrics: The process's metrics.
         priced: Prices a call; by default the offline table of genai-prices.
         genai_latest: Whether the newer names of the GenAI conventions are emitted too.
+        own_prices: Models that *priced* prices by the user's own rates, which go before what a span
+            says that it cost.
     """
 
     def __init__(
@@ -46,8 +48,9 @@ class Derived:
         priced: Callable[[str, str, Usage], float | None] = price,
         *,
         genai_latest: bool = False,
+        own_prices: Collection[str] = (),
     ) -> None:
-        self._genai = GenAi(metrics, priced, latest=genai_latest)
+        self._genai = GenAi(metrics, priced, latest=genai_latest, own=own_prices)
         self._below = self._genai.pending
         self._http = HttpMetrics(metrics)
         self._db = metrics.histogram("db.client.operation.duration")

@@ -8,7 +8,7 @@ calls the inner one counts, for it ends first; the sums on an agent's span are n
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from watchkeeper.instrument.exemplars import exemplar, left_out
@@ -60,6 +60,7 @@ class GenAi:
         metrics: The process's metrics.
         priced: Prices a call that has no price of its own.
         latest: Whether the newer names of the conventions are emitted too.
+        own: Models that the user has priced, as ``provider/model`` or model.
     """
 
     def __init__(
@@ -68,12 +69,14 @@ class GenAi:
         priced: Callable[[str, str, Usage], float | None] = price,
         *,
         latest: bool = False,
+        own: Collection[str] = (),
     ) -> None:
         self.pending: dict[int, list[int]] = {}
         """Model calls and tool calls that ended below a span that is still open, by its id."""
         self.tell: Callable[[RecordedSpan, str, str, dict[str, object]], None] | None = None
         """Takes the event of a call or run that only a span reports: the span, name, level, fields."""
         self._priced = priced
+        self._own = own
         self._latest = latest
         self._metrics = metrics
         self._duration = metrics.histogram("gen_ai.client.operation.duration")
@@ -238,7 +241,7 @@ class GenAi:
         usage: Usage,
     ) -> float | None:
         cost = first(attributes, COST)
-        if cost is None:
+        if cost is None or (self._own and self._is_own(attributes, key)):
             if not (usage.input_tokens or usage.output_tokens):
                 return None
             cost = self._price(attributes, key[1], key[2], usage)
@@ -258,6 +261,14 @@ class GenAi:
                 series.costs[payer] = child
         child.inc(cost)
         return float(cost)
+
+    def _is_own(self, attributes: Mapping[str, Any], key: tuple[str, str, str, str]) -> bool:
+        """Tell whether the user has set a price that goes before the span's own."""
+        if "llm.cost_usd" in attributes:
+            # By `llm_call`, at that very price.
+            return False
+        models = (str(attributes.get("gen_ai.response.model") or key[2]), key[2])
+        return any(model in self._own or f"{key[1]}/{model}" in self._own for model in models)
 
     def _price(
         self, attributes: Mapping[str, Any], provider: str, model: str, usage: Usage

@@ -84,7 +84,10 @@ class Runtime:
         self.workers = Workers(metrics, clock, settings.metrics_group)
         self.redactor = redactor
         self.derived = Derived(
-            metrics, partial(price, own=settings.llm_prices), genai_latest=settings.genai_latest
+            metrics,
+            partial(price, own=settings.llm_prices),
+            genai_latest=settings.genai_latest,
+            own_prices=settings.llm_prices,
         )
         self.users = ActiveUsers(
             _users_dir(settings),
