@@ -18,8 +18,8 @@ from watchkeeper.instrument.integrations.patch import replace
 __all__ = ["instrument"]
 
 _HOOK = "llm.pydantic_ai"
-_FORMATS = (6, 5)
-"""Versions of the data format, the newest first; older releases have their own default."""
+_FORMATS = (6, 5, 4, 3)
+"""Versions of the data format, the newest first; older ones do not name the operation."""
 
 
 def instrument(host: Host) -> Callable[[], None]:
@@ -53,15 +53,14 @@ def _settings(host: Host) -> Any:
         "include_content": host.settings.capture_content,
         "include_binary_content": False,
     }
-    # Newer ones last: a release that does not know one is asked again without it.
-    newer: list[dict[str, Any]] = [
-        {"include_model_request_parameters": False, "version": version} for version in _FORMATS
-    ]
-    for more in newer:
-        try:
-            return InstrumentationSettings(**options, **more)
-        except (TypeError, ValueError):
-            continue
+    # A release that does not know an option, or a format, is asked again without it.
+    for newer in ({"include_model_request_parameters": False}, {}):
+        for version in _FORMATS:
+            tried: dict[str, Any] = {**options, **newer, "version": version}
+            try:
+                return InstrumentationSettings(**tried)
+            except (TypeError, ValueError):
+                continue
     return InstrumentationSettings(**options)
 
 
