@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 import pytest
+from tests.instrument.integrations.shop import Shop
 from tests.instrument.rig import Rig, attached
 
 from watchkeeper.instrument.guard import reraising
@@ -21,3 +22,18 @@ def instrumented(rig: Rig, request: pytest.FixtureRequest) -> Iterator[Rig]:
     undo = request.module.integration.instrument(rig)
     yield rig
     undo()
+
+
+@pytest.fixture(scope="session")
+def shared_shop() -> Iterator[Shop]:
+    """Serve for all tests."""
+    made = Shop()
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def shop(shared_shop: Shop) -> Shop:
+    """Return a server that knows of no request yet."""
+    shared_shop.seen.clear()
+    return shared_shop

@@ -1,9 +1,6 @@
 """Requests of the library requests, over a real socket."""
 
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
 
 import pytest
 import requests
@@ -12,57 +9,11 @@ from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExport
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.trace import SpanKind, StatusCode
+from tests.instrument.integrations.shop import Shop
 from tests.instrument.rig import Rig, attached
 
 from watchkeeper.instrument import context as ours
 from watchkeeper.instrument.integrations import install, uninstall
-
-
-class Shop:
-    """A server that keeps the headers that it gets."""
-
-    def __init__(self) -> None:
-        shop = self
-        self.seen: list[dict[str, str]] = []
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_GET(self) -> None:
-                shop.seen.append({name.lower(): value for name, value in self.headers.items()})
-                if self.path.startswith("/old"):
-                    self.send_response(302)
-                    self.send_header("Location", "/new")
-                else:
-                    self.send_response(404 if self.path == "/lost" else 200)
-                self.send_header("Content-Length", "0")
-                self.end_headers()
-
-            def do_POST(self) -> None:
-                self.rfile.read(int(self.headers["Content-Length"]))
-                self.do_GET()
-
-            def log_message(self, *_: Any) -> None:
-                pass
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self.server.server_address[1]}"
-        self.port = self.server.server_address[1]
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
-
-
-@pytest.fixture(scope="module")
-def shared_shop() -> Iterator[Shop]:
-    """Serve for this module."""
-    shop = Shop()
-    yield shop
-    shop.server.shutdown()
-    shop.server.server_close()
-
-
-@pytest.fixture
-def shop(shared_shop: Shop) -> Shop:
-    """Return the server, without a memory."""
-    shared_shop.seen.clear()
-    return shared_shop
 
 
 @pytest.fixture

@@ -53,6 +53,7 @@ TABLE: tuple[Integration, ...] = (
     Integration("huey", "huey.api", f"{_OURS}huey"),
     Integration("httpx", "httpx", f"{_OURS}httpx"),
     Integration("httpx2", "httpx2", f"{_OURS}httpx2"),
+    Integration("urllib", "urllib.request", f"{_OURS}urllib"),
     Integration("requests", "requests.sessions", f"{_OURS}requests"),
     Integration("aiohttp", "aiohttp.client", f"{_OURS}aiohttp"),
     Integration("authlib", "authlib.integrations.base_client", f"{_OURS}authlib"),
