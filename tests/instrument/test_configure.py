@@ -63,7 +63,7 @@ def test_one_call_sends_spans_and_logs_and_shows_metrics(tmp_path: Path) -> None
         spans = sink.spans()
         logs = sink.log_bodies()
 
-    assert ["work"] == [span.name for span in spans]
+    assert ["work", "GET"] == [span.name for span in spans]
     assert ["order.paid", "hello"] == logs
     assert {spans[0].trace_id.hex()} == {line["trace_id"] for line in lines(out)}
     assert {("shop", "1.2", "test")} == {
