@@ -38,7 +38,7 @@ def lines(stream: io.StringIO) -> list[dict[str, Any]]:
     return [json.loads(line) for line in stream.getvalue().splitlines()]
 
 
-def page(target: str) -> str:
+def fetched(target: str) -> str:
     """Return the metrics of a target, by a client that nobody observes."""
     connection = http.client.HTTPConnection(target, timeout=5)
     try:
@@ -66,7 +66,7 @@ def test_one_call_sends_spans_and_logs_and_shows_metrics(tmp_path: Path) -> None
         assert watchkeeper.flush(10)
         file = tmp_path / "targets" / f"shop-{os.getpid()}.json"
         (target,) = json.loads(file.read_text())
-        text = page(target["targets"][0])
+        text = fetched(target["targets"][0])
         assert watchkeeper.shutdown(5)
         spans = sink.spans()
         logs = sink.log_bodies()
@@ -234,7 +234,7 @@ def test_a_forked_child_counts_from_zero_on_the_page_of_both(tmp_path: Path) -> 
     def page() -> str:
         (file,) = tmp_path.iterdir()
         (target,) = json.loads(file.read_text())
-        return page(target["targets"][0])
+        return fetched(target["targets"][0])
 
     def work() -> bool:
         zero = counter.read() == 0.0
