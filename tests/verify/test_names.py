@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
-from watchkeeper.verify.names import MAY_BE_UNSEEN, undeclared, unseen
+from watchkeeper.verify.names import (
+    EVENTS_MAY_BE_UNSEEN,
+    MAY_BE_UNSEEN,
+    undeclared,
+    unseen,
+    unseen_events,
+)
+from watchkeeper.vocabulary.events import EVENTS
 from watchkeeper.vocabulary.metrics import METRIC_BY_NAME, METRICS
 
 
@@ -26,3 +33,12 @@ def test_what_may_be_missing_is_declared_and_rare() -> None:
     assert set(MAY_BE_UNSEEN) <= set(METRIC_BY_NAME)
     assert all(MAY_BE_UNSEEN.values())
     assert 6 == len(MAY_BE_UNSEEN)
+
+
+def test_log_events_are_seen_by_their_name() -> None:
+    """Every declared event that was not read is missing; only what operators do is excused."""
+    every = {event.name for event in EVENTS}
+
+    assert sorted(every) == unseen_events(["no.event"])
+    assert ["job.run"] == unseen_events(every - {"job.run"})
+    assert set(EVENTS_MAY_BE_UNSEEN) < every

@@ -4,8 +4,8 @@ Open the URL it prints. After a while faults make an alert fire, and mend themse
 Ctrl-C ends every process that was started.
 
 With --check it drives one alert through firing, delivery and resolution, checks every promise
-(each span and log stored, each trace complete, each panel filled, each metric seen, no process
-left over), writes the figures, and exits 0 only if all of them held.
+(each span and log stored, each trace complete, each panel filled, each metric and log event seen,
+no process left over), writes the figures, and exits 0 only if all of them held.
 """
 
 from __future__ import annotations

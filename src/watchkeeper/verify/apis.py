@@ -67,6 +67,16 @@ class Apis:
             for span in scope["spans"]
         ]
 
+    def log_events(self, start_s: float, end_s: float) -> set[str]:
+        """Return the names of the log events that are stored between two moments."""
+        answer = self.json(
+            "/loki/api/v1/query",
+            query=f'sum by (event_name) (count_over_time({{service_name=~".+"}}'
+            f"[{round(end_s - start_s) + 1}s]))",
+            time=f"{end_s:.3f}",
+        )
+        return {str(row["metric"].get("event_name", "")) for row in answer["data"]["result"]}
+
     def log_lines(self, start_s: float, end_s: float) -> int:
         """Return how many log lines are stored between two moments."""
         answer = self.json(

@@ -16,7 +16,14 @@ from watchkeeper.verify.apis import Apis
 from watchkeeper.verify.completeness import Completeness, judge
 from watchkeeper.verify.dashboards import empty_panels
 from watchkeeper.verify.emitted import Emitted, read_emitted, targets
-from watchkeeper.verify.names import MAY_BE_UNSEEN, undeclared, unseen
+from watchkeeper.verify.names import (
+    EVENTS_MAY_BE_UNSEEN,
+    MAY_BE_UNSEEN,
+    undeclared,
+    unseen,
+    unseen_events,
+)
+from watchkeeper.vocabulary.events import EVENTS
 from watchkeeper.vocabulary.metrics import METRICS
 
 __all__ = ["DemoCheck", "Promise", "Report"]
@@ -250,21 +257,36 @@ class DemoCheck:
         )
 
     def names(self, timeout_s: float = 30.0) -> None:
-        """Compare the metric names that were seen with the vocabulary."""
+        """Compare the names of metrics and log events that were seen with the vocabulary."""
         seen: set[str] = set()
+        events: set[str] = set()
 
         def all_seen() -> bool:
             seen.update(self._apis.json("/api/v1/label/__name__/values")["data"])
-            return set(unseen(seen)) <= set(MAY_BE_UNSEEN)
+            start_s, _ = self._window_s()
+            events.update(self._apis.log_events(start_s, self._clock.now_ns() / _SECOND_NS))
+            return set(unseen(seen)) <= set(MAY_BE_UNSEEN) and set(unseen_events(events)) <= set(
+                EVENTS_MAY_BE_UNSEEN
+            )
 
-        held = wait_until(all_seen, timeout_s, self._clock)
-        foreign, missing = undeclared(seen), unseen(seen)
-        self.report.figures |= {"metrics_declared": len(METRICS), "metrics_never_seen": missing}
+        wait_until(all_seen, timeout_s, self._clock)
+        foreign, missing, silent = undeclared(seen), unseen(seen), unseen_events(events)
+        self.report.figures |= {
+            "metrics_declared": len(METRICS),
+            "metrics_never_seen": missing,
+            "events_never_seen": silent,
+        }
         dead = [name for name in missing if name not in MAY_BE_UNSEEN]
         self.report.add(
             "every metric is seen, but for failures of telemetry itself",
-            held,
+            not dead,
             f"{len(METRICS)} declared, {len(missing)} not seen, {dead[:5]} among them should be",
+        )
+        dead = [name for name in silent if name not in EVENTS_MAY_BE_UNSEEN]
+        self.report.add(
+            "every log event is seen, but for what operators do",
+            not dead,
+            f"{len(EVENTS)} declared, {len(silent)} not seen, {dead[:5]} among them should be",
         )
         self.report.add("every metric is declared", not foreign, f"undeclared: {foreign[:5]}")
 

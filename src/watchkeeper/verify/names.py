@@ -1,13 +1,14 @@
-"""Whether every metric that is declared is alive, and every one that lives is declared."""
+"""Whether everything that is declared is alive, and every metric that lives is declared."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from types import MappingProxyType
 
+from watchkeeper.vocabulary.events import EVENTS
 from watchkeeper.vocabulary.metrics import METRIC_BY_SERIES, METRICS
 
-__all__ = ["MAY_BE_UNSEEN", "undeclared", "unseen"]
+__all__ = ["EVENTS_MAY_BE_UNSEEN", "MAY_BE_UNSEEN", "undeclared", "unseen", "unseen_events"]
 
 _PROMETHEUS_OWN = ("up", "scrape_", "ALERTS")
 """Series that Prometheus and its rules make by themselves."""
@@ -24,6 +25,11 @@ MAY_BE_UNSEEN = MappingProxyType(
 )
 """Metrics that appear only when telemetry itself fails, and what has to happen for that."""
 
+EVENTS_MAY_BE_UNSEEN = MappingProxyType(
+    {"log.levels": "an operator who changes the levels of loggers"}
+)
+"""Events that need a person, and what that person would have to do."""
+
 
 def undeclared(names: Iterable[str]) -> list[str]:
     """Return those of the *names* of series that the vocabulary does not declare."""
@@ -34,6 +40,12 @@ def unseen(names: Iterable[str]) -> list[str]:
     """Return the declared metrics of which the *names* of series hold none."""
     seen = set(names)
     return sorted(metric.name for metric in METRICS if not seen & set(metric.series_names))
+
+
+def unseen_events(names: Iterable[str]) -> list[str]:
+    """Return the declared log events that are not among *names*."""
+    seen = set(names)
+    return sorted(event.name for event in EVENTS if event.name not in seen)
 
 
 def _declared(name: str) -> bool:

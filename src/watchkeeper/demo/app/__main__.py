@@ -17,6 +17,7 @@ watchkeeper.configure(
     sample_rules={"GET /me": 0.2},
     baggage_keys=["journey"],
     genai_latest=True,
+    slow_query_s=0.05,
 )
 
 from fastapi import Depends, FastAPI, Request  # noqa: E402 - configured first, as the one line says
@@ -73,6 +74,8 @@ def build() -> FastAPI:
     @app.exception_handler(OperationalError)
     @app.exception_handler(TimeoutError)
     async def database_down(_request: Request, error: Exception) -> JSONResponse:
+        if isinstance(error, TimeoutError):
+            health.note_timeout()
         log.error("the database refused", error=str(getattr(error, "orig", error)))
         return JSONResponse({"detail": "the database is not available"}, status_code=503)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 
+from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_async_engine
 
 from watchkeeper.demo.faults import FaultSwitch
@@ -13,6 +14,11 @@ from watchkeeper.demo.tables import Base, obey_faults, tune
 
 __all__ = ["create_tables", "engine", "report_session", "reports", "session"]
 
+_SLOW = (
+    "WITH RECURSIVE numbers (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < 300000) "
+    "SELECT count(*) FROM numbers"
+)
+"""Takes a tenth of a second or so."""
 _faults = FaultSwitch()
 _url = Places.from_environment().sqlalchemy_url(asynchronous=True)
 engine = create_async_engine(
@@ -46,4 +52,5 @@ async def report_session() -> AsyncIterator[AsyncSession]:
     async with _report_sessions() as opened:
         yield opened
         if _faults.strength("slow_reports") > 0:
+            await opened.execute(text(_SLOW))
             await asyncio.sleep(1.0)

@@ -14,7 +14,7 @@ from watchkeeper.demo.faults import FaultSwitch
 from watchkeeper.demo.places import Places
 from watchkeeper.demo.tables import obey_faults
 
-__all__ = ["router"]
+__all__ = ["note_timeout", "router"]
 
 _CHECK_S = 10.0
 _places = Places.from_environment()
@@ -37,6 +37,25 @@ def provider() -> bool:
     """Return whether the provider answers."""
     with urllib.request.urlopen(f"{_places.world_url}/ready", timeout=3) as answer:  # noqa: S310 - our own address
         return bool(answer.status == 200)
+
+
+class _Timeouts:
+    """Waits for a connection that were in vain, and how many of them a check has seen."""
+
+    count = 0
+    seen = 0
+
+
+def note_timeout() -> None:
+    """Learn that somebody waited for a connection in vain."""
+    _Timeouts.count += 1
+
+
+@watchkeeper.health_check("connections", interval_s=_CHECK_S)
+def connections() -> bool:
+    """Return whether everybody got a connection since the last time."""
+    fresh, _Timeouts.seen = _Timeouts.count - _Timeouts.seen, _Timeouts.count
+    return fresh == 0
 
 
 @router.get("/healthz")
