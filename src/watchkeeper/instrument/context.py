@@ -1,7 +1,7 @@
 """What a unit of work is done for: request id, user and tenant.
 
-Kept in context variables, so a value follows the work through ``await`` and into tasks, and never
-leaks into another request. Log lines carry them; so do the spans that ask.
+Kept in one context variable, so the values follow the work through ``await`` and into tasks, and
+never leak into another request. Log lines carry them; so do the spans that ask.
 """
 
 from __future__ import annotations
@@ -9,8 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
+from typing import Any
 
 __all__ = [
+    "BOUND",
+    "Bound",
     "bind",
     "fields",
     "request_id",
@@ -23,19 +26,76 @@ __all__ = [
     "watch_users",
 ]
 
-_REQUEST: ContextVar[str] = ContextVar("watchkeeper_request_id", default="")
-_USER: ContextVar[str] = ContextVar("watchkeeper_user_id", default="")
-_TENANT: ContextVar[str] = ContextVar("watchkeeper_tenant_id", default="")
-_FIELDS: ContextVar[dict[str, object] | None] = ContextVar("watchkeeper_fields", default=None)
 
-request_id = _REQUEST.get
-"""Return the id of the request being served, or ""."""
-user_id = _USER.get
-"""Return the id of the user that the work is done for, or ""."""
-tenant_id = _TENANT.get
-"""Return the id of the customer that the work is done for, or ""."""
-fields = _FIELDS.get
-"""Return the further fields bound to this context, or None; never change the dict."""
+class Bound:
+    """What is bound to a context, and the forms in which log lines repeat it; never changed.
+
+    Args:
+        request_id: Id of the request being served, or "".
+        user_id: Id of the user that the work is done for, or "".
+        tenant_id: Id of the customer that the work is done for, or "".
+        fields: Further fields, or None.
+    """
+
+    __slots__ = ("attributes", "entry", "fields", "request_id", "tenant_id", "texts", "user_id")
+
+    def __init__(
+        self,
+        request_id: str = "",
+        user_id: str = "",
+        tenant_id: str = "",
+        fields: dict[str, object] | None = None,
+    ) -> None:
+        self.request_id = request_id
+        self.user_id = user_id
+        self.tenant_id = tenant_id
+        self.fields = fields
+        self.entry: dict[str, str] = {}
+        """The ids under their names in a line of JSON."""
+        self.attributes: dict[str, str] = {}
+        """The ids under their names in a log record."""
+        self.texts: tuple[str, ...] = ()
+        """Those ids that were not made here, and may hold anything."""
+        if request_id:
+            self.entry["request_id"] = self.attributes["request.id"] = request_id
+            if len(request_id) != 32 or not request_id.isalnum():
+                self.texts = (request_id,)
+        if user_id:
+            self.entry["user_id"] = self.attributes["user.id"] = user_id
+            self.texts += (user_id,)
+        if tenant_id:
+            self.entry["tenant_id"] = self.attributes["tenant.id"] = tenant_id
+            self.texts += (tenant_id,)
+
+    def but(self, changes: dict[str, Any]) -> Bound:
+        """Return the same with other values by name."""
+        return Bound(**{name: getattr(self, name) for name in _NAMES} | changes)
+
+
+_NAMES = ("request_id", "user_id", "tenant_id", "fields")
+_NOTHING = Bound()
+BOUND: ContextVar[Bound] = ContextVar("watchkeeper_bound", default=_NOTHING)
+"""What is bound here and now."""
+
+
+def request_id() -> str:
+    """Return the id of the request being served, or ""."""
+    return BOUND.get().request_id
+
+
+def user_id() -> str:
+    """Return the id of the user that the work is done for, or ""."""
+    return BOUND.get().user_id
+
+
+def tenant_id() -> str:
+    """Return the id of the customer that the work is done for, or ""."""
+    return BOUND.get().tenant_id
+
+
+def fields() -> dict[str, object] | None:
+    """Return the further fields bound to this context, or None; never change the dict."""
+    return BOUND.get().fields
 
 
 class _Watcher:
@@ -55,22 +115,22 @@ def watch_users(callback: Callable[[str], None] | None) -> None:
 
 def set_request_id(value: str) -> None:
     """Set the request id from here to the end of the current context; "" unsets it."""
-    _REQUEST.set(value)
+    BOUND.set(BOUND.get().but({"request_id": value}))
 
 
 def set_user_id(value: str) -> None:
     """Set the user id from here to the end of the current context; "" unsets it."""
-    _USER.set(value)
+    BOUND.set(BOUND.get().but({"user_id": value}))
 
 
 def set_tenant_id(value: str) -> None:
     """Set the tenant id from here to the end of the current context; "" unsets it."""
-    _TENANT.set(value)
+    BOUND.set(BOUND.get().but({"tenant_id": value}))
 
 
 def set_fields(values: dict[str, object] | None) -> None:
     """Set the further fields from here to the end of the current context; None unsets them."""
-    _FIELDS.set(values)
+    BOUND.set(BOUND.get().but({"fields": values}))
 
 
 @contextmanager
@@ -93,16 +153,24 @@ def bind(
         seen = _WATCHER.callback
         if seen is not None:
             seen(user_id)
-    given = ((_REQUEST, request_id), (_USER, user_id), (_TENANT, tenant_id))
-    tokens = [(var, var.set(value)) for var, value in given if value is not None]
-    token = _FIELDS.set({**(_FIELDS.get() or {}), **more}) if more else None
+    outside = BOUND.get()
+    given = {"request_id": request_id, "user_id": user_id, "tenant_id": tenant_id}
+    changes: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
+    if more:
+        changes["fields"] = {**(outside.fields or {}), **more}
+    if not changes:
+        yield
+        return
+    inside = outside.but(changes)
+    token = BOUND.set(inside)
     try:
         yield
     finally:
+        found = BOUND.get()
         # A generator may be closed in another context (FastAPI runs plain generator dependencies
         # in worker threads): there is nothing to restore there.
         with suppress(ValueError):
-            if token is not None:
-                _FIELDS.reset(token)
-            for var, previous in reversed(tokens):
-                var.reset(previous)
+            BOUND.reset(token)
+            if found is not inside:
+                # What else was set inside, by `set_user_id` for example, stays.
+                BOUND.set(found.but({name: getattr(outside, name) for name in changes}))

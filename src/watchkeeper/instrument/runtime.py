@@ -115,8 +115,10 @@ class Runtime:
         rank = LEVELS[level]
         if rank.number < self.log_system.thresholds["watchkeeper"]:
             return
-        fields = {key: value for key, value in attributes.items() if value is not None}
-        self.logs.write(rank, "watchkeeper", name, fields, event_name=name)
+        fields = attributes
+        if None in fields.values():
+            fields = {key: value for key, value in attributes.items() if value is not None}
+        self.logs.write(rank, "watchkeeper", name, fields, None, 0, name)
 
     def start_loop_monitor(self, loop: AbstractEventLoop | None = None) -> None:
         """Watch the lag of an event loop and take over its server's loggers, once per loop.

@@ -12,7 +12,9 @@ for the exception that may follow it.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any
+from typing import Any, NamedTuple
+
+from opentelemetry.trace import SpanKind
 
 from watchkeeper.instrument import host as hosts
 from watchkeeper.instrument.guard import record_failure
@@ -30,6 +32,7 @@ from watchkeeper.instrument.integrations.exchange import (
     request_id,
 )
 from watchkeeper.instrument.integrations.routes import route_template
+from watchkeeper.instrument.metrics import Gauge
 from watchkeeper.instrument.pages import BODY_BYTES_MAX, Ask, answered
 
 __all__ = ["MARK", "AsgiMiddleware", "Message", "Receive", "Scope", "Send", "Server"]
@@ -52,8 +55,24 @@ _HEADERS = frozenset(
         b"transfer-encoding",
     )
 )
+_SHARED_MAX = 512
+"""Kinds of requests that are remembered; the memory starts anew past it."""
 _LISTS = frozenset((b"tracestate", b"baggage"))
 """Headers whose several lines are one list."""
+
+
+_Kind = tuple[str, str, str, bytes | None, bytes | None]
+"""Method, scheme and version of the protocol, ``Host`` and ``User-Agent`` as they were given."""
+
+
+class _Shared(NamedTuple):
+    """What all requests of a kind share."""
+
+    name: str
+    """Name of the span before the route is known."""
+    active: Gauge
+    """Requests in flight."""
+    attributes: dict[str, Any]
 
 
 class Server:
@@ -66,7 +85,9 @@ class Server:
     def __init__(self, host: Host) -> None:
         self._host = host
         self._front = Front(host)
+        self._start = host.recorder.start
         self._foreign = propagation.foreign()
+        self._shared: dict[_Kind, _Shared] = {}
 
     async def serve(self, app: App, scope: Scope, receive: Receive, send: Send) -> None:
         """Run *app* for one HTTP request and record it.
@@ -141,22 +162,28 @@ class Server:
                         given[name] = value
                     elif name in _LISTS:
                         given[name] += b"," + value
-            get = given.get
-            wanted = get(b"x-request-id")
-            name_of = request_id(None if wanted is None else wanted.decode("latin-1"))
-            scheme = scope.get("scheme", "http")
-            attributes = _attributes(scope, given, scheme)
+            name_of = request_id(
+                given[b"x-request-id"].decode("latin-1") if b"x-request-id" in given else None
+            )
+            kind = (
+                scope["method"],
+                scope.get("scheme", "http"),
+                scope.get("http_version", "1.1"),
+                given.get(b"host"),
+                given.get(b"user-agent"),
+            )
+            shared = self._shared.get(kind) or self._share(kind)
+            attributes = _attributes(shared, scope, given)
             attributes["request.id"] = name_of
             parent = None
             if self._foreign:
                 parent = propagation.extract(_getter(scope))
             elif b"traceparent" in given or b"baggage" in given:
                 parent = propagation.extract_w3c(
-                    get(b"traceparent"), get(b"tracestate"), get(b"baggage")
+                    given.get(b"traceparent"), given.get(b"tracestate"), given.get(b"baggage")
                 )
-            method = scope["method"]
-            span, active = self._front.start(attributes, method, scheme, parent)
-            request = Request(self._front, span, active, name_of, scope, receive, send)
+            span = self._start(shared.name, SpanKind.SERVER, attributes, parent)
+            request = Request(self._front, span, shared.active, name_of, scope, receive, send)
             if b"transfer-encoding" in given:
                 request.receive = request.count
             scope[MARK] = request
@@ -170,6 +197,24 @@ class Server:
             record_failure(HOOK, error)
             return None
         return request
+
+    def _share(self, kind: _Kind) -> _Shared:
+        """Make what all requests of a kind share."""
+        method, scheme, version, host, agent = kind
+        attributes: dict[str, Any] = {"network.protocol.version": version}
+        if agent:
+            attributes["user_agent.original"] = agent[:TEXT_MAX].decode("latin-1")
+        if host is not None:
+            address, port = host_and_port(host.decode("latin-1"), scheme)
+            if address:
+                attributes["server.address"] = address
+                if port is not None:
+                    attributes["server.port"] = port
+        name, active = self._front.named(attributes, method, scheme)
+        if len(self._shared) >= _SHARED_MAX:
+            self._shared.clear()
+        shared = self._shared[kind] = _Shared(name, active, attributes)
+        return shared
 
 
 class Request(Exchange):
@@ -223,9 +268,9 @@ class Request(Exchange):
 
     def close(self) -> None:
         """Learn that the application returned; ends what has not ended yet."""
-        self.leave()
         if not self.finished:
             self.finish()
+        self.leave()
 
     def template(self) -> str:
         """Return the template of the route, or "" if no route matched."""
@@ -238,14 +283,16 @@ class Request(Exchange):
 
     def _head(self, message: Message) -> Message:
         status = self.status = message["status"]
-        headers = []
-        for pair in message.get("headers", ()):
-            name = pair[0]
+        headers = list(message.get("headers", ()))
+        given = False
+        for name, value in headers:
             if name == b"content-length":
-                size = body_size(pair[1])
+                size = body_size(value)
                 self._declared = -1 if size is None else size
-            if name != b"x-request-id":
-                headers.append(pair)
+            elif name == b"x-request-id":
+                given = True
+        if given:
+            headers = [pair for pair in headers if pair[0] != b"x-request-id"]
         headers.append((b"x-request-id", self.request_id.encode("latin-1")))
         if status in (204, 304) or self._declared == 0 or self._scope["method"] == "HEAD":
             # There is no body: the client has the whole answer now.
@@ -294,31 +341,23 @@ class AsgiMiddleware:
         await self.app(scope, receive, send)
 
 
-def _attributes(scope: Scope, given: dict[bytes, bytes], scheme: str) -> dict[str, Any]:
-    attributes: dict[str, Any] = {
-        "url.path": scope["path"][:TEXT_MAX],
-        "network.protocol.version": scope.get("http_version", "1.1"),
-    }
+def _attributes(shared: _Shared, scope: Scope, given: dict[bytes, bytes]) -> dict[str, Any]:
+    attributes = shared.attributes.copy()
+    attributes["url.path"] = scope["path"][:TEXT_MAX]
     query = scope.get("query_string")
     if query:
         attributes["url.query"] = masked_query(query.decode("latin-1"))
     client = scope.get("client")
     if client:
         attributes["client.address"] = client[0]
-    agent = given.get(b"user-agent")
-    if agent:
-        attributes["user_agent.original"] = agent[:TEXT_MAX].decode("latin-1")
-    size = body_size(given.get(b"content-length"))
-    if size is not None:
-        attributes["http.request.body.size"] = size
-    named = given.get(b"host")
-    address: str | None
-    if named is not None:
-        address, port = host_and_port(named.decode("latin-1"), scheme)
-    else:
+    if b"content-length" in given:
+        size = body_size(given[b"content-length"])
+        if size is not None:
+            attributes["http.request.body.size"] = size
+    if b"host" not in given:
         address, port = scope.get("server") or (None, None)
-    if address:
-        attributes["server.address"] = address
-        if port is not None:
-            attributes["server.port"] = port
+        if address:
+            attributes["server.address"] = address
+            if port is not None:
+                attributes["server.port"] = port
     return attributes

@@ -8,6 +8,7 @@ its place among the requests in flight, and at its end the access event. How byt
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from contextvars import Token
 from random import getrandbits
 from typing import Any
@@ -15,13 +16,15 @@ from typing import Any
 from opentelemetry.context import Context
 from opentelemetry.trace import SpanKind, StatusCode
 
-from watchkeeper.instrument import context, redaction
+from watchkeeper.instrument import redaction
+from watchkeeper.instrument.context import BOUND, Bound
 from watchkeeper.instrument.errors import error_type
 from watchkeeper.instrument.guard import record_failure
 from watchkeeper.instrument.host import Host
 from watchkeeper.instrument.integrations import propagation
 from watchkeeper.instrument.integrations.scrape import Scraper
 from watchkeeper.instrument.metrics import Gauge
+from watchkeeper.instrument.recorder.contexts import current_span
 from watchkeeper.instrument.recorder.current import activate, deactivate
 from watchkeeper.instrument.recorder.span import RecordedSpan
 
@@ -42,6 +45,8 @@ _REQUEST_ID_MAX = 128
 _SIZE_DIGITS_MAX = 15
 _PORTS = {"http": 80, "https": 443}
 _SCHEMES = frozenset(_PORTS)
+_LOGGED = ("http.route", "http.response.status_code", "client.address", "error.type")
+"""Attributes of the span that the access event repeats, if they are there."""
 _LEVELS = ("info", "info", "info", "info", "warning", "error")
 
 
@@ -73,6 +78,11 @@ class Front:
             scheme: ``http`` or ``https``; others are not counted apart.
             parent: The remote parent, or None.
         """
+        name, active = self.named(attributes, method, scheme)
+        return self.host.recorder.start(name, SpanKind.SERVER, attributes, parent), active
+
+    def named(self, attributes: dict[str, Any], method: str, scheme: str) -> tuple[str, Gauge]:
+        """Add method and scheme to *attributes*; return the span's name and the gauge."""
         name = method
         if method not in METHODS:
             method, name = "_OTHER", "HTTP"
@@ -84,8 +94,7 @@ class Front:
         active = self._children.get(key)
         if active is None:
             active = self._children[key] = self._active.child(key)
-        span = self.host.recorder.start(name, SpanKind.SERVER, attributes, parent)
-        return span, active
+        return name, active
 
 
 class Exchange:
@@ -100,12 +109,11 @@ class Exchange:
 
     __slots__ = (
         "_active",
-        "_carried",
+        "_bound",
         "_error",
         "_front",
         "_outside",
-        "_outside_fields",
-        "_outside_id",
+        "_unbind",
         "at_end",
         "complete",
         "end_ns",
@@ -135,28 +143,35 @@ class Exchange:
         self._error: BaseException | None = None
         self._active = active
         self._outside: Token[Context] | None = None
-        self._outside_id = ""
-        self._outside_fields: dict[str, object] | None = None
-        self._carried: dict[str, str] | None = None
+        self._bound: Bound | None = None
+        self._unbind: Token[Bound] | None = None
         active.inc()
 
     def enter(self, parent: Context | None = None) -> None:
         """Make the span, the request id and what came in with *parent* current."""
-        self._outside_id = context.request_id()
-        context.set_request_id(self.request_id)
+        bound = self._bound
+        if bound is None:
+            outside = BOUND.get()
+            fields = outside.fields
+            if parent is not None and self._front.baggage_keys:
+                fields = self._carried(parent, fields)
+            bound = self._bound = Bound(self.request_id, outside.user_id, outside.tenant_id, fields)
+        self._unbind = BOUND.set(bound)
         self._outside = activate(self.span, parent)
-        if parent is not None and self._front.baggage_keys:
-            self._carry(parent)
 
     def leave(self) -> None:
-        """Make current what was so before."""
-        outside = self._outside
-        if outside is not None:
-            self._outside = None
-            deactivate(outside)
-            context.set_request_id(self._outside_id)
-            if self._carried:
-                context.set_fields(self._outside_fields)
+        """Make current what was so before; what the application bound comes back with `enter`."""
+        outside, unbind = self._outside, self._unbind
+        if outside is None or unbind is None:
+            return
+        self._outside = None
+        deactivate(outside)
+        found = BOUND.get()
+        if found.request_id == self.request_id:
+            self._bound = found
+        # Another context: there is nothing to restore.
+        with suppress(ValueError, RuntimeError):
+            BOUND.reset(unbind)
 
     def failed(self, error: BaseException) -> None:
         """Learn what the application raised, or what its framework made an answer of."""
@@ -182,20 +197,18 @@ class Exchange:
         except Exception as error:  # noqa: BLE001 - never into the application
             record_failure(HOOK, error)
 
-    def _carry(self, parent: Context) -> None:
-        """Put the wanted baggage of *parent* on the span and into the fields of log lines."""
-        carried = self._carried
-        if carried is None:
-            front = self._front
-            carried = self._carried = propagation.wanted(
-                parent, front.baggage_keys, front.host.settings.baggage_value_chars_max
-            )
-            for name, value in carried.items():
-                if name not in self.span.attributes:
-                    self.span.set_attribute(name, value)
-        if carried:
-            outside = self._outside_fields = context.fields()
-            context.set_fields({**(outside or {}), **carried})
+    def _carried(
+        self, parent: Context, fields: dict[str, object] | None
+    ) -> dict[str, object] | None:
+        """Put the wanted baggage of *parent* on the span; return *fields* for log lines with it."""
+        front = self._front
+        carried = propagation.wanted(
+            parent, front.baggage_keys, front.host.settings.baggage_value_chars_max
+        )
+        for name, value in carried.items():
+            if name not in self.span.attributes:
+                self.span.set_attribute(name, value)
+        return {**(fields or {}), **carried} if carried else fields
 
     def _describe(self) -> None:
         span, status, error = self.span, self.status, self._error
@@ -231,30 +244,32 @@ class Exchange:
             span.attributes["error.type"] = kind
 
     def _log(self) -> None:
-        span = self.span
-        attributes = span.attributes
-        get = attributes.get
-        status = self.status
-        level = "error" if status is None else _LEVELS[min(status // 100, 5)]
-        fields = {
+        attributes = self.span.attributes
+        fields: dict[str, object] = {
             "http.request.method": attributes["http.request.method"],
-            "http.route": get("http.route"),
             "url.path": attributes["url.path"],
-            "http.response.status_code": status,
-            "client.address": get("client.address"),
-            "error.type": get("error.type"),
         }
-        if self._carried:
-            fields.update(self._carried)
+        for name in _LOGGED:
+            if name in attributes:
+                fields[name] = attributes[name]
+        status = self.status
+        level = "error" if status is None else _LEVELS[status // 100 if status < 600 else 5]
+        bound = self._bound
+        if BOUND.get().request_id == self.request_id or bound is None:
+            self._log_within(level, fields)
+            return
+        unbind = BOUND.set(bound)
+        self._log_within(level, fields)
+        BOUND.reset(unbind)
+
+    def _log_within(self, level: str, fields: dict[str, object]) -> None:
         # The last part may be sent from elsewhere: from a task, under a span of the application.
-        token = activate(span)
-        before = context.request_id()
-        if before == self.request_id:
-            self._front.host.event("http.request", level, fields)
-        else:
-            context.set_request_id(self.request_id)
-            self._front.host.event("http.request", level, fields)
-            context.set_request_id(before)
+        event = self._front.host.event
+        if current_span(None) is self.span:
+            event("http.request", level, fields)
+            return
+        token = activate(self.span)
+        event("http.request", level, fields)
         deactivate(token)
 
 

@@ -6,17 +6,21 @@ import logging
 import sys
 import threading
 from collections.abc import Iterable
+from itertools import islice
+from typing import Any
 
 from watchkeeper.instrument.logs.levels import Thresholds
-from watchkeeper.instrument.logs.logger import active, level_for
+from watchkeeper.instrument.logs.logger import LEVELS, active, level_for
 
 __all__ = ["RELAY", "Bridge", "StdlibLogging"]
 
 _SERVERS = ("uvicorn", "uvicorn.error", "uvicorn.access", "gunicorn.error", "hypercorn.error")
 """Loggers of servers that bring handlers of their own and do not propagate."""
 _ACCESS = ("uvicorn.access", "gunicorn.access", "hypercorn.access")
+_STANDARD_COUNT = len(vars(logging.makeLogRecord({})))
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "color_message"}
 """Attributes of every record; the others are the caller's ``extra``."""
+_LEVELS = {level.number: level for level in LEVELS.values()}
 _STRUCTLOG = frozenset({"event", "level", "logger", "timestamp", "exc_info", "stack_info"})
 """Keys of a structlog entry that a line of ours has in its own form."""
 
@@ -32,29 +36,46 @@ RELAY = _Relay()
 class Bridge(logging.Handler):
     """Hands records to the pipeline that is active at that moment."""
 
+    def handle(self, record: logging.LogRecord) -> bool:
+        """Write one record that passes the filters; without a lock, which the pipeline does not need."""
+        passed: Any = self.filter(record) if self.filters else True
+        if passed:
+            # A filter may put another record in its place.
+            self.emit(passed if isinstance(passed, logging.LogRecord) else record)
+        return bool(passed)
+
     def emit(self, record: logging.LogRecord) -> None:
         """Write one record; never raises."""
         if RELAY.on and "extra" in record.__dict__:
             return
-        given = record.msg
-        if type(given) is dict and "event" in given:
+        message = template = record.msg
+        if type(message) is dict and "event" in message:
             # What structlog's ``wrap_for_formatter`` leaves to the handler to render.
-            _write_event_dict(record, given)
+            _write_event_dict(record, message)
             return
-        try:
-            message: object = record.getMessage()
-        except Exception:  # noqa: BLE001 - arguments that do not fit the message, or cannot be shown
-            message = record.msg
-        fields = {name: value for name, value in vars(record).items() if name not in _STANDARD}
+        is_plain = type(record) is logging.LogRecord
+        if record.args or type(message) is not str or not is_plain:
+            try:
+                message = record.getMessage()
+            except Exception:  # noqa: BLE001 - arguments that do not fit the message, or cannot be shown
+                message = record.msg
+        values = record.__dict__
+        fields: dict[str, object] = {}
+        if not is_plain or len(values) > _STANDARD_COUNT:
+            # What callers add comes behind what every record has.
+            given = values.items()
+            more = islice(given, _STANDARD_COUNT, None) if is_plain else given
+            fields = {name: value for name, value in more if name not in _STANDARD}
+        number = record.levelno
         active().write(
-            level_for(record.levelno),
+            _LEVELS.get(number) or level_for(number),
             record.name,
             message,
             fields,
             record.exc_info,
             int(record.created * 1e9),
             "",
-            record.msg if type(record.msg) is str else "",
+            template if type(template) is str else "",
         )
 
 

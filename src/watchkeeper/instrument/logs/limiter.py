@@ -97,7 +97,8 @@ class Gate:
         self._due_before: dict[Key, int] = {}
         self._held: dict[Key, _Held] = {}
         self._lock = threading.Lock()
-        self._run = 0
+        self.run = 0
+        """Lines so far that equal the one before them; who writes one that differs sets it to 0."""
         self._run_shown_ns = 0
 
     def admit(
@@ -159,16 +160,12 @@ class Gate:
             now_ns: When it happened.
             told: What `admit` returned for it; is held again if the line is.
         """
-        self._run += 1
-        if self._run < self._repeats or not 0 <= now_ns - self._run_shown_ns < _SECOND_NS:
+        self.run += 1
+        if self.run < self._repeats or not 0 <= now_ns - self._run_shown_ns < _SECOND_NS:
             self._run_shown_ns = now_ns
             return False
         self.hold((key[0], key[1], key[2][:_EVENT_CHARS]), now_ns, "repeat", told + 1)
         return True
-
-    def differs(self) -> None:
-        """Learn that a line differs from the one before it."""
-        self._run = 0
 
     def hold(self, key: Key, now_ns: int, reason: str, lines: int = 1) -> None:
         """Hold a line back: count it, and remember to tell of *lines*."""

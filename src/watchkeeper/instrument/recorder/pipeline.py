@@ -8,6 +8,7 @@ import threading
 from collections import Counter, deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from threading import get_ident
 from typing import TypeVar
 
 from watchkeeper.clock import Clock
@@ -88,6 +89,9 @@ class Pipeline:
         self.dropped: Counter[tuple[Signal, str]] = Counter()
         self.logs_created = 0
         self._worker: threading.Thread | None = None
+        self._worker_id: int | None = None
+        self._calm_logs = 0
+        """Log records that may wait without a thought: some if the worker runs."""
         self._starting = threading.Lock()
         self._wake = threading.Lock()
         self._wake.acquire()
@@ -116,6 +120,8 @@ class Pipeline:
             return
         finally:
             self._starting.release()
+        self._worker_id = worker.ident
+        self._calm_logs = min(self.limits.batch_items_max, self.limits.logs_max)
         self._worker = worker
 
     def add_span(self, span: RecordedSpan) -> None:
@@ -125,15 +131,12 @@ class Pipeline:
 
     def add_log(self, record: LogRecord) -> None:
         """Queue a log record."""
-        worker = self._worker
-        if worker is not None and threading.get_ident() == worker.ident:
+        if get_ident() == self._worker_id:
             # The exporter's own messages would feed it for ever.
             return
         self.logs_created += 1
         waiting = len(self.logs)
-        if (
-            worker is not None and waiting < self.limits.batch_items_max and not self._stopping
-        ) or self._admits("logs", waiting, self.limits.logs_max):
+        if waiting < self._calm_logs or self._admits("logs", waiting, self.limits.logs_max):
             self.logs.append(record)
 
     def flush(self, timeout_s: float) -> bool:
@@ -176,9 +179,10 @@ class Pipeline:
             # What the endpoint does not take at once is safe on disk.
             self._flush_once(timeout_s)
         self._stopping = True
+        self._calm_logs = 0
         self._nudge()
         worker = self._worker
-        if worker is not None and worker.ident != threading.get_ident():
+        if worker is not None and worker.ident != get_ident():
             left_s = (deadline_ns - self._clock.monotonic_ns()) / _SECOND_NS
             worker.join(max(left_s, 0.05))
         self._result = self._put_away_rest()
@@ -190,7 +194,7 @@ class Pipeline:
         worker = self._worker
         if worker is None:
             return not (self.spans or self.logs or self._waiting())
-        if threading.get_ident() == worker.ident or not worker.is_alive():
+        if get_ident() == worker.ident or not worker.is_alive():
             return False
         flush = _Flush()
         self._flushes.append(flush)

@@ -7,10 +7,11 @@ length, unless the mode ``partial`` was asked for.
 """
 
 from watchkeeper.instrument.redaction.active import active, cut, is_secret, query, use
-from watchkeeper.instrument.redaction.redactor import MARGIN, MASK, Off, Redactor
+from watchkeeper.instrument.redaction.redactor import HARMLESS_CHARS, MARGIN, MASK, Off, Redactor
 from watchkeeper.instrument.redaction.rules import KINDS
 
 __all__ = [
+    "HARMLESS_CHARS",
     "KINDS",
     "MARGIN",
     "MASK",

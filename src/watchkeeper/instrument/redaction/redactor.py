@@ -15,13 +15,17 @@ from watchkeeper.instrument.redaction.rules import PERSONAL, RULES, TAIL, TAIL_C
 from watchkeeper.instrument.redaction.urls import query
 from watchkeeper.vocabulary.limits import limit
 
-__all__ = ["MARGIN", "MASK", "Off", "Redactor"]
+__all__ = ["HARMLESS_CHARS", "MARGIN", "MASK", "Off", "Redactor"]
 
 MASK = "[redacted]"
 MARGIN = limit("redaction_margin_chars_max")
 """Characters beyond a cut that are scanned too."""
 _TAIL = 256
 """Characters at the end of a scanned piece that may be the first half of a secret."""
+HARMLESS_CHARS = 128
+"""Length of the texts that are remembered as harmless."""
+_HARMLESS_MAX = 4_096
+"""Texts that are remembered as harmless; the memory starts anew past it."""
 _ROUNDS = 4
 _DEPTH_MAX = 20
 _CARD_MIN, _CARD_MAX = 10**13, 10**19
@@ -67,6 +71,8 @@ class Redactor:
         self.counts: Counter[str] = Counter()
         self.sql = sql
         self._statements: dict[str, str] = {}
+        self.harmless_texts: set[str] = set()
+        """Short texts that hold no secret: the latest that `harmless` was asked about."""
         self._before = tuple(rule for rule in RULES if rule.kind not in off)
         self._after = tuple(rule for rule in PERSONAL if rule.kind not in off)
         self._has_pairs = "pair" not in off
@@ -87,6 +93,18 @@ class Redactor:
             return False
         low = shape(text)
         return any(hint in low for hint in self._hints)
+
+    def harmless(self, text: str) -> bool:
+        """Tell whether `text` could change nothing, and remember a short text of which that holds."""
+        if text in self.harmless_texts:
+            return True
+        if self.may_hold_secret(text):
+            return False
+        if len(text) <= HARMLESS_CHARS:
+            if len(self.harmless_texts) >= _HARMLESS_MAX:
+                self.harmless_texts.clear()
+            self.harmless_texts.add(text)
+        return True
 
     def text(self, text: str) -> str:
         """Return *text* with every secret replaced by its marker; the same object if it has none."""
