@@ -24,7 +24,7 @@ from watchkeeper.clock import SystemClock
 from watchkeeper.instrument import context
 from watchkeeper.instrument.logs import LEVELS, StdlibLogging, get_logger, route
 from watchkeeper.instrument.logs.file import LogFile
-from watchkeeper.instrument.recorder import LogRecord, MemoryExporter
+from watchkeeper.instrument.recorder import LogFields, MemoryExporter
 from watchkeeper.instrument.runtime import Runtime, build
 from watchkeeper.instrument.settings import load
 
@@ -113,7 +113,7 @@ def ours(devnull: Any) -> dict[str, float]:
     )
     runtime = build(settings, clock=SystemClock(), exporter=MemoryExporter())
     # Queueing is measured; encoding happens on the exporter's thread and has its own benchmark.
-    kept: list[LogRecord] = []
+    kept: list[LogFields] = []
     runtime.logs._emit = kept.append  # noqa: SLF001 - the exporter's thread would disturb the figures
     bridge = StdlibLogging()
     route(runtime.logs, runtime.log_system.thresholds)

@@ -36,7 +36,7 @@ from watchkeeper.instrument.recorder import (
     TailSampler,
 )
 from watchkeeper.instrument.recorder.current import activate, deactivate
-from watchkeeper.instrument.recorder.encode import BatchEncoder, TraceEncoder
+from watchkeeper.instrument.recorder.encode import BatchEncoder, SpanFields, TraceEncoder
 
 ROUNDS = 7
 SPANS = 2_000
@@ -219,7 +219,7 @@ def encode_rounds() -> dict[str, list[float]]:
         own[-1].end()
     theirs: tuple[ReadableSpan, ...] = memory.get_finished_spans()
     took: dict[str, list[float]] = {"sdk": [], "own": []}
-    encoder: BatchEncoder[RecordedSpan] = BatchEncoder(
+    encoder: BatchEncoder[RecordedSpan | SpanFields] = BatchEncoder(
         TraceEncoder(), RESOURCE, items_max=SPANS, bytes_max=1 << 30
     )
     for _ in range(ROUNDS):

@@ -16,7 +16,7 @@ from opentelemetry.util.types import AttributeValue
 from watchkeeper.clock import Clock
 from watchkeeper.instrument.metrics import MetricSet
 from watchkeeper.instrument.pages import Pages
-from watchkeeper.instrument.recorder.span import RecordedSpan, Scope
+from watchkeeper.instrument.recorder.span import RecordedSpan, Scope, Template
 from watchkeeper.instrument.settings import Settings
 from watchkeeper.instrument.users import ActiveUsers
 
@@ -39,6 +39,7 @@ class Starter(Protocol):
         parent_context: Context | None = None,
         start_ns: int | None = None,
         scope: Scope | None = None,
+        template: Template | None = None,
     ) -> RecordedSpan:
         """Start a span without making it current; the dict becomes the span's own."""
         ...

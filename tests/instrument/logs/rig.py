@@ -9,7 +9,7 @@ from typing import Any, TextIO
 
 from watchkeeper.instrument.logs import LEVELS, LogPipeline, Options, Sink
 from watchkeeper.instrument.logs.limiter import Gate
-from watchkeeper.instrument.recorder import LogRecord
+from watchkeeper.instrument.recorder import LogFields, LogRecord
 from watchkeeper.testing.clock import FixedClock
 
 INFO = LEVELS["info"]
@@ -33,7 +33,7 @@ class Rig:
         line_bytes_max: int = 10_000,
         value_chars_max: int = 1_000,
         stream: TextIO | None = None,
-        emit: Callable[[LogRecord], None] | None = None,
+        emit: Callable[[LogFields], None] | None = None,
         gate: Gate | None = None,
         file: Callable[[bytes, int], None] | None = None,
     ) -> None:
@@ -53,7 +53,7 @@ class Rig:
             options,
             Sink(stream or self.out, lambda: self.lost.append(1)),
             now_ns=self.clock.now_ns,
-            emit=emit or self.records.append,
+            emit=emit or (lambda record: self.records.append(LogRecord(*record))),
             failed=lambda: self.failed.append(1),
             gate=gate,
             file=file,

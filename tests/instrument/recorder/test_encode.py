@@ -12,7 +12,7 @@ from opentelemetry.proto.common.v1.common_pb2 import AnyValue
 from opentelemetry.proto.trace.v1.trace_pb2 import Span as ProtoSpan
 from opentelemetry.util.types import AnyValue as Value
 
-from watchkeeper.instrument.recorder import LogRecord
+from watchkeeper.instrument.recorder import LogFields, LogRecord
 from watchkeeper.instrument.recorder.encode import BatchEncoder, LogEncoder
 from watchkeeper.instrument.recorder.read import rejected_items
 from watchkeeper.instrument.recorder.wire import KeyValues, any_value, varint
@@ -42,7 +42,7 @@ def plain(value: AnyValue) -> object:
     return getattr(value, kind)
 
 
-def log_encoder(items_max: int = 100, bytes_max: int = 1 << 20) -> BatchEncoder[LogRecord]:
+def log_encoder(items_max: int = 100, bytes_max: int = 1 << 20) -> BatchEncoder[LogFields]:
     """Return a new encoder."""
     return BatchEncoder(
         LogEncoder(), {"service.name": "s"}, items_max=items_max, bytes_max=bytes_max

@@ -34,6 +34,7 @@ from watchkeeper.instrument.integrations.exchange import (
 from watchkeeper.instrument.integrations.routes import route_template
 from watchkeeper.instrument.metrics import Gauge
 from watchkeeper.instrument.pages import BODY_BYTES_MAX, Ask, answered
+from watchkeeper.instrument.recorder.span import Template
 
 __all__ = ["MARK", "AsgiMiddleware", "Message", "Receive", "Scope", "Send", "Server"]
 
@@ -72,7 +73,7 @@ class _Shared(NamedTuple):
     """Name of the span before the route is known."""
     active: Gauge
     """Requests in flight."""
-    attributes: dict[str, Any]
+    template: Template
 
 
 class Server:
@@ -182,7 +183,9 @@ class Server:
                 parent = propagation.extract_w3c(
                     given.get(b"traceparent"), given.get(b"tracestate"), given.get(b"baggage")
                 )
-            span = self._start(shared.name, SpanKind.SERVER, attributes, parent)
+            span = self._start(
+                shared.name, SpanKind.SERVER, attributes, parent, None, None, shared.template
+            )
             request = Request(self._front, span, shared.active, name_of, scope, receive, send)
             if b"transfer-encoding" in given:
                 request.receive = request.count
@@ -213,7 +216,7 @@ class Server:
         name, active = self._front.named(attributes, method, scheme)
         if len(self._shared) >= _SHARED_MAX:
             self._shared.clear()
-        shared = self._shared[kind] = _Shared(name, active, attributes)
+        shared = self._shared[kind] = _Shared(name, active, Template(attributes))
         return shared
 
 
@@ -342,7 +345,7 @@ class AsgiMiddleware:
 
 
 def _attributes(shared: _Shared, scope: Scope, given: dict[bytes, bytes]) -> dict[str, Any]:
-    attributes = shared.attributes.copy()
+    attributes = shared.template.attributes.copy()
     attributes["url.path"] = scope["path"][:TEXT_MAX]
     query = scope.get("query_string")
     if query:

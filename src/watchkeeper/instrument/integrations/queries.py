@@ -10,7 +10,7 @@ from watchkeeper.instrument.errors import error_type
 from watchkeeper.instrument.guard import record_failure
 from watchkeeper.instrument.host import Host
 from watchkeeper.instrument.integrations.sql import describe
-from watchkeeper.instrument.recorder.span import RecordedSpan
+from watchkeeper.instrument.recorder.span import RecordedSpan, Template
 from watchkeeper.vocabulary.limits import limit
 
 __all__ = ["Place", "Queries", "attributes_of", "failed"]
@@ -34,7 +34,7 @@ class Queries:
         self._start = host.recorder.start
         self._hook = hook
         self._system = system
-        self._known: dict[tuple[Place, str], tuple[str, dict[str, Any]]] = {}
+        self._known: dict[tuple[Place, str], tuple[str, Template]] = {}
 
     def begin(self, place: Place, statement: str, batch: int | None = None) -> RecordedSpan | None:
         """Start the span of *statement*, or return None if that fails.
@@ -51,10 +51,11 @@ class Queries:
                 if len(self._known) >= _STATEMENTS_MAX:
                     self._known.clear()
                 found = self._known[key] = attributes_of(place, statement, self._system)
-            attributes = found[1].copy()
+            name, template = found
+            attributes = template.attributes.copy()
             if batch is not None and batch > 1:
                 attributes["db.operation.batch.size"] = batch
-            return self._start(found[0], SpanKind.CLIENT, attributes)
+            return self._start(name, SpanKind.CLIENT, attributes, template=template)
         except Exception as error:  # noqa: BLE001 - never into the application
             record_failure(self._hook, error)
             return None
@@ -64,10 +65,10 @@ class Queries:
         failed(span, error, self._hook)
 
 
-def attributes_of(place: Place, statement: str, system: str) -> tuple[str, dict[str, Any]]:
+def attributes_of(place: Place, statement: str, system: str) -> tuple[str, Template]:
     """Return the name and the attributes of a statement's span."""
     said = describe(statement, system)
-    attributes = {
+    attributes: dict[str, Any] = {
         "db.system.name": system,
         "db.namespace": place[0],
         "db.operation.name": said.operation,
@@ -77,7 +78,7 @@ def attributes_of(place: Place, statement: str, system: str) -> tuple[str, dict[
         "server.address": place[1],
         "server.port": place[2],
     }
-    return said.summary, {name: value for name, value in attributes.items() if value}
+    return said.summary, Template({name: value for name, value in attributes.items() if value})
 
 
 def failed(span: RecordedSpan, error: BaseException, hook: str) -> None:

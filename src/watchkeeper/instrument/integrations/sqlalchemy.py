@@ -16,7 +16,7 @@ from watchkeeper.instrument.integrations.owned import own
 from watchkeeper.instrument.integrations.patch import all_of, replace
 from watchkeeper.instrument.integrations.pools import PoolState, Size, book_of
 from watchkeeper.instrument.integrations.queries import attributes_of, failed
-from watchkeeper.instrument.recorder.span import RecordedSpan
+from watchkeeper.instrument.recorder.span import RecordedSpan, Template
 from watchkeeper.vocabulary.limits import limit
 
 __all__ = ["instrument"]
@@ -71,7 +71,7 @@ class _Statements:
     """
 
     def __init__(self, host: Host) -> None:
-        self._host = host
+        self._start = host.recorder.start
 
     def do_execute(self, cursor: Any, statement: str, parameters: Any, context: Any) -> bool | None:
         """Run a statement; True says that it was run."""
@@ -112,7 +112,7 @@ class _Statements:
             if context is None:
                 return None
             dialect = context.dialect
-            known: dict[str, tuple[str, dict[str, Any]]] | None = dialect.__dict__.get(_CACHE)
+            known: dict[str, tuple[str, Template]] | None = dialect.__dict__.get(_CACHE)
             if known is None:
                 known = dialect.__dict__[_CACHE] = {}
             found = known.get(statement)
@@ -120,13 +120,16 @@ class _Statements:
                 if len(known) >= _STATEMENTS_MAX:
                     known.clear()
                 found = known[statement] = _prepared(context, statement)
-            return self._host.recorder.start(found[0], SpanKind.CLIENT, found[1].copy())
+            name, template = found
+            return self._start(
+                name, SpanKind.CLIENT, template.attributes.copy(), None, None, None, template
+            )
         except Exception as error:  # noqa: BLE001 - never into the application
             record_failure(_HOOK, error)
             return None
 
 
-def _prepared(context: Any, statement: str) -> tuple[str, dict[str, Any]]:
+def _prepared(context: Any, statement: str) -> tuple[str, Template]:
     system = _SYSTEMS.get(context.dialect.name, context.dialect.name)
     url = context.engine.url
     return attributes_of((url.database or "", url.host or "", url.port or 0), statement, system)

@@ -34,7 +34,7 @@ from watchkeeper.instrument.logs.uncaught import Uncaught
 from watchkeeper.instrument.logs.upkeep import Upkeep
 from watchkeeper.instrument.metrics import MetricSet
 from watchkeeper.instrument.pages import Pages
-from watchkeeper.instrument.recorder import LogRecord
+from watchkeeper.instrument.recorder import LogFields
 from watchkeeper.instrument.redaction import Redactor
 from watchkeeper.instrument.settings import Settings, log_levels_again
 
@@ -62,7 +62,7 @@ class LogSystem:
         *,
         clock: Clock,
         metrics: MetricSet,
-        emit: Callable[[LogRecord], None],
+        emit: Callable[[LogFields], None],
         redactor: Redactor | None = None,
     ) -> None:
         self._redactor = redactor
@@ -157,7 +157,7 @@ class LogSystem:
             holding=self.upkeep.start,
         )
 
-    def _new_pipeline(self, emit: Callable[[LogRecord], None]) -> LogPipeline:
+    def _new_pipeline(self, emit: Callable[[LogFields], None]) -> LogPipeline:
         settings = self._settings
         sink = Sink(settings.log_stream, self._dropped.child(("logs", "stream_closed")).inc)
         console = settings.log_format == "console" or (

@@ -15,6 +15,7 @@ from watchkeeper.instrument.recorder.ids import IdSource, RandomIds
 from watchkeeper.instrument.recorder.protocols import Tail
 from watchkeeper.instrument.recorder.recorder import Recorder
 from watchkeeper.instrument.recorder.records import (
+    LogFields,
     LogRecord,
     RecorderLimits,
     RecorderStats,
@@ -28,6 +29,7 @@ from watchkeeper.instrument.recorder.span import (
     Scope,
     SpanEvent,
     SpanLink,
+    Template,
 )
 from watchkeeper.instrument.recorder.tail import TailLimits, TailSampler
 
@@ -40,6 +42,7 @@ __all__ = [
     "HeadSampler",
     "HttpExporter",
     "IdSource",
+    "LogFields",
     "LogRecord",
     "MemoryExporter",
     "Outcome",
@@ -59,6 +62,7 @@ __all__ = [
     "Tail",
     "TailLimits",
     "TailSampler",
+    "Template",
     "activate",
     "deactivate",
     "silence",

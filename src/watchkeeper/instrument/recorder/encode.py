@@ -8,19 +8,27 @@ from __future__ import annotations
 import logging
 import struct
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Generic, Protocol, TypeVar
+from itertools import islice
+from typing import Generic, Protocol, TypeVar, cast
 
 from opentelemetry.trace import SpanContext, SpanKind, StatusCode, TraceState
 from opentelemetry.util.types import AnyValue
 
 from watchkeeper.instrument.guard import log_once
-from watchkeeper.instrument.recorder.records import Batch, LogRecord, Signal
-from watchkeeper.instrument.recorder.span import RecordedSpan, Scope, SpanEvent, SpanLink
+from watchkeeper.instrument.recorder.records import Batch, LogFields, Signal
+from watchkeeper.instrument.recorder.span import (
+    OWN_SCOPE,
+    RecordedSpan,
+    Scope,
+    SpanEvent,
+    SpanLink,
+    Template,
+)
 from watchkeeper.instrument.recorder.wire import KeyValues, any_value, field, text, varint
 from watchkeeper.instrument.redaction import Off, Redactor
 from watchkeeper.vocabulary.limits import limit
 
-__all__ = ["BatchEncoder", "ItemEncoder", "LogEncoder", "TraceEncoder"]
+__all__ = ["BatchEncoder", "ItemEncoder", "LogEncoder", "SpanFields", "TraceEncoder"]
 
 T = TypeVar("T")
 T_contra = TypeVar("T_contra", contravariant=True)
@@ -28,7 +36,10 @@ T_contra = TypeVar("T_contra", contravariant=True)
 _MASK64 = 0xFFFF_FFFF_FFFF_FFFF
 _HAS_IS_REMOTE = 0x100
 _IS_REMOTE = 0x200
+_REMOTE_PARENT = _HAS_IS_REMOTE | _IS_REMOTE
 _HEADS_MAX = 2_048
+_BODY_CHARS_MAX = 128
+"""Length of a body that is remembered."""
 _CHARS_MAX = limit("attribute_value_chars_max")
 _LENGTHS = 12
 """Bytes of two tags and their lengths around a message, at most."""
@@ -39,6 +50,7 @@ _fixed64 = struct.Struct("<Q").pack
 _fixed32 = struct.Struct("<I").pack
 _parent = struct.Struct(">2sQ").pack
 
+_FLAGS = tuple(b"\x45" + _fixed32(flags) for flags in range(4))
 _KINDS = {
     SpanKind.INTERNAL: b"\x30\x01",
     SpanKind.SERVER: b"\x30\x02",
@@ -51,6 +63,11 @@ _STATUS_OK = b"\x7a\x02\x18\x01"
 _STATUS_ERROR = b"\x18\x02"
 _SCOPE_ATTRIBUTES = KeyValues(b"\x1a")
 _RESOURCE_ATTRIBUTES = KeyValues(b"\x0a")
+
+
+SpanFields = tuple[bytes, int, int, int, int, int, int, bytes, int, Mapping[str, AnyValue]]
+"""Name and kind encoded, trace id, span id, parent id, flags, start, end, the template encoded, how
+many attributes that covers, all attributes."""
 
 
 class TraceEncoder:
@@ -76,17 +93,67 @@ class TraceEncoder:
             for remote in (_HAS_IS_REMOTE, _HAS_IS_REMOTE | _IS_REMOTE)
         }
 
-    def scope(self, span: RecordedSpan) -> Scope:
-        """Return the scope under which the span is listed."""
-        return span.scope
+    def pack(self, span: RecordedSpan) -> RecordedSpan | SpanFields:
+        """Return what of a span is to wait for `finish`: of a usual one of ours only values.
 
-    def item(self, span: RecordedSpan) -> bytes:
-        """Return the span, tag and length included."""
+        A tuple and a dict of texts and numbers are no burden for the garbage collector while they
+        wait. Spans of other scopes, failed ones and those with events or links come back whole.
+        """
+        if (
+            type(span) is not RecordedSpan
+            or span.scope is not OWN_SCOPE
+            or span.status_code is not StatusCode.UNSET
+            or span.events
+            or span.links
+            or span.dropped_attributes
+            or span.dropped_events
+            or span.trace_state
+        ):
+            return span
+        name = span.name
+        head = self._heads.get(name)
+        if head is None or head[0] is not span.kind:
+            head = self._head(name, span.kind)
+        template = span.template
+        known, count = b"", 0
+        if template is not None:
+            count = len(template.attributes)
+            known = template.encoded or self._known(template)
+        flags = span.flags & 3 | (_REMOTE_PARENT if span.parent_remote else _HAS_IS_REMOTE)
+        return (
+            head[1], span.trace_id, span.span_id, span.parent_id, flags, span.start_ns, span.end_ns,
+            known, count, span.attributes,
+        )  # fmt: skip
+
+    def finish(self, item: RecordedSpan | SpanFields) -> tuple[Scope, bytes]:
+        """Return the scope of a span, and the span, tag and length included."""
+        if type(item) is not tuple:
+            span = cast("RecordedSpan", item)
+            return span.scope, self._whole(span)
+        head, trace_id, span_id, parent_id, flags, start_ns, end_ns, known, count, attributes = item
+        parts = [
+            _ids(b"\x0a\x10", trace_id >> 64, trace_id & _MASK64, b"\x12\x08", span_id),
+            _parent(b"\x22\x08", parent_id) if parent_id else b"",
+            head,
+            _span_times(start_ns, end_ns),
+            known,
+        ]
+        if count:
+            attributes = dict(islice(attributes.items(), count, None))
+        self._attributes.extend(parts, attributes)
+        parts += (_STATUS_UNSET, self._flags[flags])
+        return OWN_SCOPE, field(b"\x12", b"".join(parts))
+
+    def _known(self, template: Template) -> bytes:
+        encoded = template.encoded = self._attributes.encode(template.attributes)
+        return encoded
+
+    def _whole(self, span: RecordedSpan) -> bytes:
         trace_id = span.trace_id
         parts = [_ids(b"\x0a\x10", trace_id >> 64, trace_id & _MASK64, b"\x12\x08", span.span_id)]
         if span.trace_state:
             parts.append(field(b"\x1a", self._state(span.trace_state)))
-        flags = span.flags | _HAS_IS_REMOTE
+        flags = span.flags & 3 | _HAS_IS_REMOTE
         if span.parent_id:
             parts.append(_parent(b"\x22\x08", span.parent_id))
             if span.parent_remote:
@@ -95,19 +162,9 @@ class TraceEncoder:
         if head is None or head[0] is not span.kind:
             head = self._head(span.name, span.kind)
         parts.append(head[1])
-        try:
-            parts.append(_times(0x39, span.start_ns, 0x41, span.end_ns))
-        except struct.error:
-            parts.append(_times(0x39, _time(span.start_ns), 0x41, _time(span.end_ns)))
+        parts.append(_span_times(span.start_ns, span.end_ns))
         self._attributes.extend(parts, span.attributes)
-        if (
-            span.events
-            or span.links
-            or span.dropped_attributes
-            or span.dropped_events
-            or span.dropped_links
-        ):
-            self._extras(parts, span)
+        self._extras(parts, span)
         parts.append(_STATUS_UNSET if span.status_code is StatusCode.UNSET else self._status(span))
         parts.append(self._flags[flags])
         return field(b"\x12", b"".join(parts))
@@ -178,34 +235,42 @@ class LogEncoder:
         self._attributes = KeyValues(b"\x32")
         self._scopes: dict[str, Scope] = {}
         self._levels: dict[tuple[int, str], bytes] = {}
+        self._bodies: dict[str, bytes] = {}
 
-    def scope(self, record: LogRecord) -> Scope:
-        """Return the scope that stands for the record's logger."""
-        found = self._scopes.get(record.logger)
+    def finish(self, item: LogFields) -> tuple[Scope, bytes]:
+        """Return the scope, which stands for the logger, and the record, tag and length included."""
+        time_ns, number, name, body, attributes, trace_id, span_id, flags, event, logger = item
+        level = self._levels.get((number, name))
+        if level is None:
+            level = self._level(number, name)
+        encoded = self._bodies.get(body) if type(body) is str else None
+        parts = [_moment(time_ns), level, encoded or self._body(body)]
+        self._attributes.extend(parts, attributes)
+        if flags:
+            parts.append(_FLAGS[flags] if flags < 4 else b"\x45" + _fixed32(flags & 0xFF))
+        if trace_id:
+            parts.append(b"\x4a\x10" + trace_id.to_bytes(16, "big"))
+        if span_id:
+            parts.append(b"\x52\x08" + span_id.to_bytes(8, "big"))
+        if event:
+            parts.append(field(b"\x62", text(event)))
+        return self._scope(logger), field(b"\x12", b"".join(parts))
+
+    def _scope(self, logger: str) -> Scope:
+        found = self._scopes.get(logger)
         if found is None:
             if len(self._scopes) >= _HEADS_MAX:
                 self._scopes.clear()
-            found = self._scopes[record.logger] = Scope(record.logger)
+            found = self._scopes[logger] = Scope(logger)
         return found
 
-    def item(self, record: LogRecord) -> bytes:
-        """Return the record, tag and length included."""
-        moment = _fixed64(_time(record.time_ns))
-        level = self._levels.get((record.severity_number, record.severity_text))
-        if level is None:
-            level = self._level(record.severity_number, record.severity_text)
-        parts = [b"\x09", moment, level, field(b"\x2a", any_value(record.body))]
-        self._attributes.extend(parts, record.attributes)
-        if record.trace_flags:
-            parts.append(b"\x45" + _fixed32(record.trace_flags & 0xFF))
-        if record.trace_id:
-            parts.append(b"\x4a\x10" + record.trace_id.to_bytes(16, "big"))
-        if record.span_id:
-            parts.append(b"\x52\x08" + record.span_id.to_bytes(8, "big"))
-        parts += (b"\x59", moment)
-        if record.event_name:
-            parts.append(field(b"\x62", text(record.event_name)))
-        return field(b"\x12", b"".join(parts))
+    def _body(self, body: str) -> bytes:
+        encoded = field(b"\x2a", any_value(body))
+        if type(body) is str and len(body) <= _BODY_CHARS_MAX:
+            if len(self._bodies) >= _HEADS_MAX:
+                self._bodies.clear()
+            self._bodies[body] = encoded
+        return encoded
 
     def _level(self, number: int, name: str) -> bytes:
         if len(self._levels) >= _HEADS_MAX:
@@ -222,12 +287,8 @@ class ItemEncoder(Protocol[T_contra]):
 
     signal: Signal
 
-    def scope(self, item: T_contra, /) -> Scope:
-        """Return the scope under which the item is listed."""
-        ...
-
-    def item(self, item: T_contra, /) -> bytes:
-        """Return the item as a field, tag and length included."""
+    def finish(self, item: T_contra, /) -> tuple[Scope, bytes]:
+        """Return the scope of an item, and the item as a field, tag and length included."""
         ...
 
 
@@ -252,8 +313,7 @@ class BatchEncoder(Generic[T]):
         bytes_max: int,
     ) -> None:
         self._signal = encoder.signal
-        self._scope_of = encoder.scope
-        self._item = encoder.item
+        self._finish = encoder.finish
         self._resource = field(b"\x0a", _RESOURCE_ATTRIBUTES.encode(resource))
         self._resource_schema = field(b"\x1a", text(schema_url)) if schema_url else b""
         self._items_max = items_max
@@ -268,8 +328,7 @@ class BatchEncoder(Generic[T]):
         groups: dict[int, tuple[Scope, list[bytes]]] = {}
         for item in items:
             try:
-                scope = self._scope_of(item)
-                encoded = self._item(item)
+                scope, encoded = self._finish(item)
             except Exception as error:  # noqa: BLE001 - one bad item must not cost the others
                 failed += 1
                 log_once(
@@ -314,6 +373,21 @@ class BatchEncoder(Generic[T]):
         content += _SCOPE_ATTRIBUTES.encode(dict(scope.attributes))
         after = field(b"\x1a", text(scope.schema_url)) if scope.schema_url else b""
         return field(b"\x0a", content), after
+
+
+def _span_times(start_ns: int, end_ns: int) -> bytes:
+    try:
+        return _times(0x39, start_ns, 0x41, end_ns)
+    except struct.error:
+        return _times(0x39, _time(start_ns), 0x41, _time(end_ns))
+
+
+def _moment(time_ns: int) -> bytes:
+    """Return a log record's time, and as its observed time the same."""
+    try:
+        return _times(0x09, time_ns, 0x59, time_ns)
+    except struct.error:
+        return _times(0x09, _time(time_ns), 0x59, _time(time_ns))
 
 
 def _time(value: float) -> int:

@@ -15,8 +15,8 @@ from watchkeeper.clock import Clock
 from watchkeeper.instrument.guard import log_once, record_failure
 from watchkeeper.instrument.recorder.courier import Courier
 from watchkeeper.instrument.recorder.current import deactivate, silence
-from watchkeeper.instrument.recorder.encode import BatchEncoder
-from watchkeeper.instrument.recorder.records import Batch, LogRecord, Signal
+from watchkeeper.instrument.recorder.encode import BatchEncoder, SpanFields
+from watchkeeper.instrument.recorder.records import Batch, LogFields, Signal
 from watchkeeper.instrument.recorder.span import RecordedSpan
 
 __all__ = ["Pipeline", "QueueLimits"]
@@ -59,6 +59,7 @@ class Pipeline:
             with one endpoint share a courier; an endpoint that is down holds up its own only.
         spans: Encoder for spans.
         logs: Encoder for log records.
+        pack: Returns what of an ended span waits to be encoded.
         limits: Bounds of the queues.
         interval_s: Seconds between two rounds of the worker.
         clock: Times deadlines.
@@ -68,9 +69,10 @@ class Pipeline:
     def __init__(
         self,
         couriers: Mapping[Signal, Courier],
-        spans: BatchEncoder[RecordedSpan],
-        logs: BatchEncoder[LogRecord],
+        spans: BatchEncoder[RecordedSpan | SpanFields],
+        logs: BatchEncoder[LogFields],
         *,
+        pack: Callable[[RecordedSpan], RecordedSpan | SpanFields],
         limits: QueueLimits,
         interval_s: float,
         clock: Clock,
@@ -78,14 +80,15 @@ class Pipeline:
     ) -> None:
         self._courier_of = couriers
         self.couriers = tuple(dict.fromkeys(couriers.values()))
+        self.pack = pack
         self._span_encoder = spans
         self._log_encoder = logs
         self.limits = limits
         self._interval_s = interval_s
         self._clock = clock
         self._on_start = on_start
-        self.spans: deque[RecordedSpan] = deque()
-        self.logs: deque[LogRecord] = deque()
+        self.spans: deque[RecordedSpan | SpanFields] = deque()
+        self.logs: deque[LogFields] = deque()
         self.dropped: Counter[tuple[Signal, str]] = Counter()
         self.logs_created = 0
         self._worker: threading.Thread | None = None
@@ -127,9 +130,9 @@ class Pipeline:
     def add_span(self, span: RecordedSpan) -> None:
         """Queue a span where the short way was closed: wakes the worker, drops when full."""
         if self._admits("traces", len(self.spans), self.limits.spans_max):
-            self.spans.append(span)
+            self.spans.append(self.pack(span))
 
-    def add_log(self, record: LogRecord) -> None:
+    def add_log(self, record: LogFields) -> None:
         """Queue a log record."""
         if get_ident() == self._worker_id:
             # The exporter's own messages would feed it for ever.

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
+    from watchkeeper.instrument.recorder.encode import SpanFields
     from watchkeeper.instrument.recorder.span import RecordedSpan
 
 __all__ = ["SpanQueue", "Tail"]
@@ -14,8 +15,8 @@ __all__ = ["SpanQueue", "Tail"]
 class SpanQueue(Protocol):
     """Where ended spans wait: a deque, or a stand-in that keeps nothing."""
 
-    def append(self, item: RecordedSpan, /) -> None:
-        """Take an ended span."""
+    def append(self, item: RecordedSpan | SpanFields, /) -> None:
+        """Take an ended span, or what of it is to be encoded."""
         ...
 
     def __len__(self) -> int:

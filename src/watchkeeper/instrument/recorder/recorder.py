@@ -26,6 +26,7 @@ from watchkeeper.instrument.recorder.encode import (
     BatchEncoder,
     ItemEncoder,
     LogEncoder,
+    SpanFields,
     TraceEncoder,
 )
 from watchkeeper.instrument.recorder.exporters import Exporter
@@ -33,7 +34,7 @@ from watchkeeper.instrument.recorder.ids import IdSource
 from watchkeeper.instrument.recorder.pipeline import Pipeline, QueueLimits
 from watchkeeper.instrument.recorder.protocols import Tail
 from watchkeeper.instrument.recorder.records import (
-    LogRecord,
+    LogFields,
     RecorderLimits,
     RecorderStats,
     Signal,
@@ -41,12 +42,14 @@ from watchkeeper.instrument.recorder.records import (
 from watchkeeper.instrument.recorder.sampling import ParentRatioSampler, Sampler
 from watchkeeper.instrument.recorder.span import (
     EXCLUDED,
+    OWN_SCOPE,
     RECORDED,
     SAMPLED,
     EndHook,
     Lane,
     RecordedSpan,
     Scope,
+    Template,
 )
 from watchkeeper.instrument.recorder.spool import Spool
 from watchkeeper.instrument.recorder.tracer import RecorderTracerProvider
@@ -56,7 +59,6 @@ __all__ = ["Recorder"]
 
 T = TypeVar("T")
 
-_OWN_SCOPE = Scope("watchkeeper")
 _RANDOM_TRACE_ID = 0x02
 _DECIDED = SAMPLED | EXCLUDED
 _ALIVE: weakref.WeakSet[Recorder] = weakref.WeakSet()
@@ -65,7 +67,7 @@ _ALIVE: weakref.WeakSet[Recorder] = weakref.WeakSet()
 class _Nowhere:
     """A queue that keeps nothing."""
 
-    def append(self, item: RecordedSpan, /) -> None:
+    def append(self, item: RecordedSpan | SpanFields, /) -> None:
         """Forget the span."""
 
     def __len__(self) -> int:
@@ -154,6 +156,7 @@ class Recorder:
         parent_context: Context | None = None,
         start_ns: int | None = None,
         scope: Scope | None = None,
+        template: Template | None = None,
     ) -> RecordedSpan:
         """Start a span for code of ours, which vouches for its arguments: nothing is cleaned.
 
@@ -166,6 +169,7 @@ class Recorder:
             parent_context: Context with the parent span; default the current one.
             start_ns: Start, nanoseconds since the epoch; default now.
             scope: Instrumentation scope; default ``watchkeeper``.
+            template: Attributes that many spans share, with which *attributes* begins.
 
         Returns:
             The span; end it with ``end()``.
@@ -199,7 +203,7 @@ class Recorder:
             name,
             kind,
             {} if attributes is None else attributes,
-            scope or _OWN_SCOPE,
+            scope or OWN_SCOPE,
             trace_id,
             self._span_id(),
             flags,
@@ -208,6 +212,7 @@ class Recorder:
             parent_flags,
             remote,
             state,
+            template,
         )
         if tail is not None:
             lane.begin(span, tail)
@@ -232,7 +237,7 @@ class Recorder:
         flags |= self._sampler.sample(trace_id, None, name, kind, attributes)
         return trace_id, 0, flags, 0, False, None
 
-    def emit_log(self, record: LogRecord) -> None:
+    def emit_log(self, record: LogFields) -> None:
         """Queue a log record for export."""
         if self._pipeline is not None and self._exports_logs:
             self._pipeline.add_log(record)
@@ -362,6 +367,7 @@ class Recorder:
             now=self._now,
             spans=_Nowhere() if pipeline is None else pipeline.spans,
             crowded=_forget if pipeline is None else pipeline.add_span,
+            pack=_as_it_is if pipeline is None else pipeline.pack,
             limits=limits,
         )
         if pipeline is None:
@@ -374,10 +380,12 @@ class Recorder:
         couriers: dict[Exporter, Courier] = {}
         for exporter in distinct:
             couriers[exporter] = self._new_courier(exporter, len(distinct))
+        traces = TraceEncoder(self._redactor, limits.attribute_value_chars_max)
         return Pipeline(
             {signal: couriers[exporter] for signal, exporter in self._exporters.items()},
-            self._batch_encoder(TraceEncoder(self._redactor, limits.attribute_value_chars_max)),
+            self._batch_encoder(traces),
             self._batch_encoder(LogEncoder()),
+            pack=traces.pack,
             limits=QueueLimits(
                 limits.span_queue_items_max, limits.log_queue_items_max, limits.batch_items_max
             ),
@@ -466,6 +474,11 @@ def _by_signal(exporter: Exporter | Mapping[Signal, Exporter] | None) -> dict[Si
 
 def _forget(span: RecordedSpan) -> None:
     """Take a span and do nothing."""
+
+
+def _as_it_is(span: RecordedSpan) -> RecordedSpan:
+    """Return the span: nothing takes it."""
+    return span
 
 
 def _all_after_fork() -> None:

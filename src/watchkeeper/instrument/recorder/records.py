@@ -10,7 +10,7 @@ from opentelemetry.util.types import AnyValue
 
 from watchkeeper.vocabulary.limits import limit
 
-__all__ = ["Batch", "LogRecord", "RecorderLimits", "RecorderStats", "Signal"]
+__all__ = ["Batch", "LogFields", "LogRecord", "RecorderLimits", "RecorderStats", "Signal"]
 
 Signal = Literal["traces", "logs"]
 
@@ -35,6 +35,11 @@ class LogRecord(NamedTuple):
     """Name of the event if the record is one."""
     logger: str = ""
     """Name of the logger: the instrumentation scope."""
+
+
+LogFields = tuple[int, int, str, str, Mapping[str, AnyValue], int, int, int, str, str]
+"""What a `LogRecord` consists of: a plain tuple takes half the time to make, and is no burden for the
+garbage collector while it waits."""
 
 
 class Batch(NamedTuple):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from opentelemetry.trace import (
     Span,
@@ -29,7 +29,19 @@ from watchkeeper.instrument.recorder.protocols import SpanQueue, Tail
 from watchkeeper.instrument.recorder.readable import SdkNames
 from watchkeeper.instrument.recorder.records import RecorderLimits
 
-__all__ = ["RECORDED", "EndHook", "Lane", "RecordedSpan", "Scope", "SpanEvent", "SpanLink"]
+if TYPE_CHECKING:
+    from watchkeeper.instrument.recorder.encode import SpanFields
+
+__all__ = [
+    "RECORDED",
+    "EndHook",
+    "Lane",
+    "RecordedSpan",
+    "Scope",
+    "SpanEvent",
+    "SpanLink",
+    "Template",
+]
 
 SAMPLED = 0x01
 EXCLUDED = 0x100
@@ -65,6 +77,25 @@ class SpanLink(NamedTuple):
     dropped_attributes: int = 0
 
 
+OWN_SCOPE = Scope("watchkeeper")
+"""The scope of every span that our own integrations and functions make."""
+
+
+class Template:
+    """Attributes that many spans share, encoded once for all of them.
+
+    Whoever starts a span with one gives it a copy of `attributes`, adds others behind them, and
+    changes none of them.
+    """
+
+    __slots__ = ("attributes", "encoded")
+
+    def __init__(self, attributes: dict[str, AttributeValue]) -> None:
+        self.attributes = attributes
+        self.encoded = b""
+        """The attributes as the encoder writes them, once it has."""
+
+
 EndHook = Callable[["RecordedSpan"], None]
 
 
@@ -86,6 +117,7 @@ class Lane:
         "link_attributes_max",
         "links_max",
         "now",
+        "pack",
         "sampled_out",
         "spans",
         "started",
@@ -99,10 +131,13 @@ class Lane:
         now: Callable[[], int],
         spans: SpanQueue,
         crowded: Callable[[RecordedSpan], None],
+        pack: Callable[[RecordedSpan], RecordedSpan | SpanFields],
         limits: RecorderLimits,
     ) -> None:
         self.now = now
         self.spans = spans
+        self.pack = pack
+        """Makes of an ended span what waits in the queue."""
         self.crowded = crowded
         """Takes the span when `wake_at` or more wait: starts or wakes the worker, or drops."""
         self.wake_at = 0
@@ -122,7 +157,7 @@ class Lane:
     def push(self, span: RecordedSpan) -> None:
         """Queue an ended span for export."""
         if len(self.spans) < self.wake_at:
-            self.spans.append(span)
+            self.spans.append(self.pack(span))
         else:
             self.crowded(span)
 
@@ -166,6 +201,7 @@ class RecordedSpan(SdkNames, Span):
         links: Links.
         status_code: UNSET, OK or ERROR.
         status_description: Text of an ERROR status, or None.
+        template: What `attributes` begins with, or None if that is not known or was changed.
         scope: Instrumentation scope.
         lane: Where the span goes when it ends.
         dropped_attributes: Attributes beyond the limit.
@@ -195,6 +231,7 @@ class RecordedSpan(SdkNames, Span):
         "start_ns",
         "status_code",
         "status_description",
+        "template",
         "trace_id",
         "trace_state",
     )
@@ -217,6 +254,7 @@ class RecordedSpan(SdkNames, Span):
         parent_flags: int,
         parent_remote: bool,  # noqa: FBT001 - as above
         trace_state: TraceState | None,
+        template: Template | None = None,
     ) -> None:
         self.lane = lane
         self.name = name
@@ -232,6 +270,7 @@ class RecordedSpan(SdkNames, Span):
         self._parent_flags = parent_flags
         self.parent_remote = parent_remote
         self.trace_state = trace_state
+        self.template = template
         self.events = ()
         self.links = ()
         self.status_code = StatusCode.UNSET
@@ -297,6 +336,8 @@ class RecordedSpan(SdkNames, Span):
         attributes = self.attributes
         if type(key) is not str:
             key = plain_key(key)
+        if key in attributes:
+            self.template = None
         if not key or (key not in attributes and len(attributes) >= self.lane.attributes_max):
             self.dropped_attributes += 1
         elif kind is int or kind is float or kind is bool:
@@ -308,6 +349,7 @@ class RecordedSpan(SdkNames, Span):
         """Set several attributes."""
         if self.end_ns != _OPEN or not attributes:
             return
+        self.template = None
         lane = self.lane
         cleaned, dropped = clean_attributes(attributes, lane.attributes_max, lane.chars_max)
         for key, value in cleaned.items():
@@ -422,7 +464,7 @@ class RecordedSpan(SdkNames, Span):
         if self.flags & SAMPLED:
             queue = lane.spans
             if len(queue) < lane.wake_at:
-                queue.append(self)
+                queue.append(lane.pack(self))
             else:
                 lane.crowded(self)
         elif self.flags & EXCLUDED:

@@ -23,6 +23,9 @@ _KEYS_MAX = 1_024
 _VALUES_MAX = 256
 """Distinct values remembered of one key; likewise."""
 _REMEMBERED_CHARS_MAX = 128
+_REMEMBERED_STATEMENT_MAX = 1_024
+_ID_CHARS = 32
+_IDS = frozenset({"request.id"})
 _REMEMBERED_INT_MAX = 1 << 16
 _INT64 = 1 << 63
 _STATEMENTS = frozenset({"db.query.text", "db.statement"})
@@ -98,15 +101,35 @@ def _int_value(value: int) -> bytes:
     return field(b"\x0a", safe_text(value)[:_CHARS_MAX].encode())
 
 
+def _head(tag: bytes, prefix: bytes, start: bytes, size: int) -> bytes:
+    """Return all of a ``KeyValue`` field up to the *size* bytes of its value, which *start* begins."""
+    value = field(b"\x12", start + b"x" * size)
+    return field(tag, prefix + value)[:-size]
+
+
 class _Key:
     """The encoded forms of one key and of the values seen with it."""
 
-    __slots__ = ("name", "numbers", "prefix", "secret", "texts")
+    __slots__ = (
+        "chars_max",
+        "float_head",
+        "id_head",
+        "is_id",
+        "name",
+        "numbers",
+        "prefix",
+        "secret",
+        "texts",
+    )
 
-    def __init__(self, name: str, prefix: bytes, *, secret: bool) -> None:
+    def __init__(self, name: str, prefix: bytes, tag: bytes, *, secret: bool) -> None:
         self.name = name
         self.prefix = prefix
         self.secret = secret
+        self.is_id = name in _IDS
+        self.chars_max = _REMEMBERED_STATEMENT_MAX if name in _STATEMENTS else _REMEMBERED_CHARS_MAX
+        self.float_head = _head(tag, prefix, b"\x21", 8)
+        self.id_head = _head(tag, prefix, field(b"\x0a", b"x" * _ID_CHARS)[:2], _ID_CHARS)
         self.texts: dict[str, bytes] = {}
         self.numbers: dict[int, bytes] = {}
 
@@ -148,6 +171,8 @@ class KeyValues:
             elif kind is int:
                 found = key.numbers.get(value)  # type: ignore[arg-type] # likewise
                 parts.append(found or self._number(key, value))  # type: ignore[arg-type] # likewise
+            elif kind is float:
+                parts.append(key.float_head + _double(value))
             else:
                 if kind not in _PLAIN and self._redactor is not None:
                     value = self._redactor.named(name, value, self._chars_max)  # noqa: PLW2901 - the redacted value takes the place of the given one
@@ -159,17 +184,20 @@ class KeyValues:
         redactor = self._redactor
         shown = name if redactor is None else redactor.text(name)
         secret = redactor is not None and redactor.is_secret(name)
-        key = self._keys[name] = _Key(name, field(b"\x0a", text(shown)), secret=secret)
+        key = self._keys[name] = _Key(name, field(b"\x0a", text(shown)), self._tag, secret=secret)
         return key
 
     def _text(self, key: _Key, value: str, attributes: Mapping[str, AnyValue]) -> bytes:
+        if key.is_id and len(value) == _ID_CHARS and value.isalnum() and value.isascii():
+            # Made here, and never seen again.
+            return key.id_head + value.encode()
         if self._redactor is not None:
             shown = self._redacted(self._redactor, key, value, attributes)
             if shown is not value:
                 # Not remembered: no secret is kept, and each one that is masked is counted.
                 return self._whole(key, field(b"\x0a", text(shown)))
         whole = self._whole(key, field(b"\x0a", text(value)))
-        if len(value) <= _REMEMBERED_CHARS_MAX:
+        if len(value) <= key.chars_max:
             if len(key.texts) >= _VALUES_MAX:
                 key.texts.clear()
             key.texts[value] = whole
