@@ -29,7 +29,7 @@ from watchkeeper.instrument.genai_names import (
 from watchkeeper.instrument.metrics import Counter, Histogram, MetricSet
 from watchkeeper.instrument.prices import price
 from watchkeeper.instrument.recorder.span import RecordedSpan
-from watchkeeper.instrument.usage import CALL, NO_USAGE, RUN, Usage, claims
+from watchkeeper.instrument.usage import CALL, NO_USAGE, RUN, Run, Usage, claims
 
 __all__ = ["GenAi"]
 
@@ -172,9 +172,10 @@ class GenAi:
             if series.first_chunk is None:
                 series.first_chunk = self._first_chunk.child(key[:3])
             series.first_chunk.observe(first_chunk, link)
-        usage = self._count_tokens(series, key, attributes)
-        cost = self._charge(series, attributes, key, usage)
+        is_ours = span.scope_name == "watchkeeper"
+        usage = self._count_tokens(series, key, attributes, is_ours=is_ours)
         run = RUN.get()
+        cost = self._charge(series, attributes, key, usage, run, is_ours=is_ours)
         if run is not None:
             run.add(usage, cost)
         if self.tell is not None and span.span_id not in claimed:
@@ -210,8 +211,10 @@ class GenAi:
         series: _Calls,
         key: tuple[str, str, str, str],
         attributes: Mapping[str, Any],
+        *,
+        is_ours: bool,
     ) -> Usage:
-        given, made, read, created, reasoning = usage_of(attributes)
+        given, made, read, created, reasoning = usage_of(attributes, is_ours=is_ours)
         if given is None and made is None:
             return NO_USAGE
         if read + created > (given or 0):
@@ -239,9 +242,12 @@ class GenAi:
         attributes: Mapping[str, Any],
         key: tuple[str, str, str, str],
         usage: Usage,
+        run: Run | None,
+        *,
+        is_ours: bool,
     ) -> float | None:
-        cost = first(attributes, COST)
-        if cost is None or (self._own and self._is_own(attributes, key)):
+        cost = attributes.get(COST[0]) if is_ours else first(attributes, COST)
+        if cost is None or (self._own and not is_ours and self._is_own(attributes, key)):
             if not (usage.input_tokens or usage.output_tokens):
                 return None
             cost = self._price(attributes, key[1], key[2], usage)
@@ -251,7 +257,6 @@ class GenAi:
         if "gen_ai.agent.name" in attributes:
             agent = attributes["gen_ai.agent.name"]
         else:
-            run = RUN.get()
             agent = "" if run is None else run.name
         payer = (agent, attributes.get("tenant.id", ""))
         child = series.costs.get(payer)

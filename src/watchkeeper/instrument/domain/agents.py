@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from contextlib import AbstractContextManager, suppress
+from contextlib import AbstractContextManager
 from contextvars import Token
 
 from opentelemetry.trace import SpanKind
@@ -11,7 +11,7 @@ from opentelemetry.util.types import AttributeValue
 
 from watchkeeper.instrument import context
 from watchkeeper.instrument.domain.content import content_hash, content_text
-from watchkeeper.instrument.domain.scope import CallableScope, fail
+from watchkeeper.instrument.domain.scope import CallableScope, fail, reset
 from watchkeeper.instrument.host import Host
 from watchkeeper.instrument.recorder.span import RecordedSpan
 from watchkeeper.instrument.usage import RUN, Run
@@ -52,7 +52,6 @@ class AgentRun(CallableScope):
         tenant_id: str | None = None,
         input: object = None,  # noqa: A002 - the word that users of agents expect
     ) -> None:
-        super().__init__()
         self._name = name if type(name) is str else str(name)
         self._conversation_id = conversation_id
         self._user_id = user_id
@@ -129,8 +128,7 @@ class AgentRun(CallableScope):
         if bound is not None:
             bound.__exit__(None, None, None)
         if token is not None:
-            with suppress(ValueError):
-                RUN.reset(token)
+            reset(RUN, token)
 
     def _finish(self, host: Host, span: RecordedSpan, error: BaseException | None) -> None:
         outcome = "success"
@@ -214,7 +212,6 @@ class ToolCall(CallableScope):
     hook = "domain.tool_call"
 
     def __init__(self, name: str, *, call_id: str | None = None, arguments: object = None) -> None:
-        super().__init__()
         self._name = name if type(name) is str else str(name)
         self._call_id = call_id
         self._arguments = arguments

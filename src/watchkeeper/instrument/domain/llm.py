@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from contextlib import suppress
 from contextvars import Token
 from typing import Any, TypeVar, cast
 
@@ -14,7 +13,7 @@ from opentelemetry.util.types import AttributeValue
 from watchkeeper.instrument import context, prices
 from watchkeeper.instrument.domain.content import content_text
 from watchkeeper.instrument.domain.responses import Answer
-from watchkeeper.instrument.domain.scope import Scope, fail
+from watchkeeper.instrument.domain.scope import Scope, fail, reset
 from watchkeeper.instrument.domain.streams import WatchedStream
 from watchkeeper.instrument.guard import record_failure
 from watchkeeper.instrument.host import Host
@@ -51,6 +50,16 @@ class LlmCall(Scope):
     """One call of an LLM; made by `llm_call`."""
 
     hook = _HOOK
+    causes: tuple[str, ...] = ()
+    _run: Run | None = None
+    _token_call: Token[Attempted | None] | None = None
+    _started_ns = 0
+    _first_chunk_s: float | None = None
+    _streaming = False
+    _last_chunk_ns: int | None = None
+    _complete = True
+    _open_host: Host | None = None
+    _stream_error: BaseException | None = None
 
     def __init__(
         self,
@@ -63,7 +72,6 @@ class LlmCall(Scope):
         temperature: float | None = None,
         input: object = None,  # noqa: A002 - the word that the providers use
     ) -> None:
-        super().__init__()
         self._provider = provider if type(provider) is str else str(provider)[:_NAME_MAX]
         self._model = model if type(model) is str else str(model)[:_NAME_MAX]
         self._operation = operation
@@ -72,16 +80,6 @@ class LlmCall(Scope):
         self._temperature = temperature
         self._input = input
         self._answer = Answer()
-        self.causes: tuple[str, ...] = ()
-        self._run: Run | None = None
-        self._token_call: Token[Attempted | None] | None = None
-        self._started_ns = 0
-        self._first_chunk_s: float | None = None
-        self._streaming = False
-        self._last_chunk_ns: int | None = None
-        self._complete = True
-        self._open_host: Host | None = None
-        self._stream_error: BaseException | None = None
 
     def record_usage(
         self,
@@ -220,8 +218,7 @@ class LlmCall(Scope):
     def _leave(self) -> None:
         token, self._token_call = self._token_call, None
         if token is not None:
-            with suppress(ValueError):
-                CALL.reset(token)
+            reset(CALL, token)
 
     def _finish(self, host: Host, span: RecordedSpan, error: BaseException | None) -> None:
         if error is None and self._streaming:
@@ -260,14 +257,16 @@ class LlmCall(Scope):
     def _put_answer(self, host: Host, found: dict[str, AttributeValue]) -> None:
         # All of these are of the API's types already, so they need no cleaning.
         answer = self._answer
-        known = (
-            ("gen_ai.response.model", answer.model),
-            ("gen_ai.response.id", answer.id),
-            ("gen_ai.response.finish_reasons", answer.finish_reasons or None),
-            ("gen_ai.response.time_to_first_chunk", self._first_chunk_s),
-            ("llm.tool_calls", answer.tool_calls or None),
-        )
-        found.update((name, value) for name, value in known if value is not None)
+        if answer.was_read:
+            known = (
+                ("gen_ai.response.model", answer.model),
+                ("gen_ai.response.id", answer.id),
+                ("gen_ai.response.finish_reasons", answer.finish_reasons or None),
+                ("llm.tool_calls", answer.tool_calls or None),
+            )
+            found.update((name, value) for name, value in known if value is not None)
+        if self._first_chunk_s is not None:
+            found["gen_ai.response.time_to_first_chunk"] = self._first_chunk_s
         if answer.content:
             written = content_text(host, answer.content)
             if written is not None:

@@ -10,7 +10,6 @@ semantic conventions include them, so Anthropic's are added up here.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 from watchkeeper.instrument.usage import NO_USAGE, Usage
@@ -22,10 +21,10 @@ _TEXT_MAX = 512
 """Characters of a model's name, an id or a reason."""
 
 
-@dataclass(slots=True)
 class Answer:
     """What is known of an answer so far; `read` adds what one more object says."""
 
+    was_read = False
     usage: Usage | None = None
     model: str | None = None
     id: str | None = None
@@ -34,13 +33,17 @@ class Answer:
     """Tools that the answer asks to be called."""
     failed: str | None = None
     """Why the provider says that the answer failed, as an ``error.type``."""
-    content: list[Any] = field(default_factory=list)
+    content: list[Any]
     """Texts and parts, in order; filled only if `keep_content` is set."""
     keep_content: bool = False
-    _anthropic: dict[str, int] = field(default_factory=dict)
+
+    def __init__(self) -> None:
+        self.content = []
+        self._anthropic: dict[str, int] = {}
 
     def read(self, answer: object) -> None:
         """Take in a whole answer, or one chunk or event of a stream; unknown ones change nothing."""
+        self.was_read = True
         cls = type(answer)
         reader = _READERS.get(cls)
         if reader is None:

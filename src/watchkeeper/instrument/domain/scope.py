@@ -9,7 +9,7 @@ import functools
 import inspect
 from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, Callable, Generator
-from contextvars import Token
+from contextvars import ContextVar, Token
 from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any, ParamSpec, Self, TypeVar, cast
@@ -25,10 +25,11 @@ from watchkeeper.instrument.recorder.clean import clean_attributes
 from watchkeeper.instrument.recorder.current import activate, deactivate
 from watchkeeper.instrument.recorder.span import RecordedSpan
 
-__all__ = ["CallableScope", "Scope", "fail", "seconds", "start"]
+__all__ = ["CallableScope", "Scope", "fail", "reset", "seconds", "start"]
 
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
+_T = TypeVar("_T")
 
 
 class Scope(ABC):
@@ -40,10 +41,9 @@ class Scope(ABC):
     hook = "domain"
     """Name under which our own errors are counted."""
 
-    def __init__(self) -> None:
-        self._host: Host | None = None
-        self._span: RecordedSpan | None = None
-        self._token: Token[Context] | None = None
+    _host: Host | None = None
+    _span: RecordedSpan | None = None
+    _token: Token[Context] | None = None
 
     def __enter__(self) -> Self:
         """Start the span."""
@@ -207,6 +207,14 @@ class CallableScope(Scope):
 
     def _enter_again(self) -> None:
         """Set the context variables that `_leave` restored."""
+
+
+def reset(variable: ContextVar[_T], token: Token[_T]) -> None:
+    """Restore *variable*; in another context than *token*'s there is nothing to restore."""
+    try:
+        variable.reset(token)
+    except ValueError:
+        return
 
 
 def fail(span: RecordedSpan, error: BaseException) -> str:

@@ -122,7 +122,7 @@ class LogPipeline:
             # Some of those would have to be cut.
             self._harmless = frozenset()
         self._ordinary: set[str] = set()
-        self._second = (0, "")
+        self._second = (-1, "")
         self._ids = (0, 0, "", "")
         self._thread = _Thread()
         self._gate = gate
@@ -205,8 +205,11 @@ class LogPipeline:
             if held < 0:
                 return
         bound = BOUND.get()
+        second, stamp = self._second
+        if time_ns // 1_000_000_000 != second:
+            stamp = self._new_second(time_ns // 1_000_000_000)
         entry: dict[str, object] = {
-            "time": self._stamp(time_ns),
+            "time": stamp % (time_ns // 1000 % 1_000_000),
             "level": level.name,
             "logger": logger,
             "event": text,
@@ -231,7 +234,7 @@ class LogPipeline:
         trace = self._add_exception(entry, attributes, error) if error is not None else ""
         if gate is not None and gate.rates and level.number < 30 and name in gate.rates:
             entry["sample_rate"] = attributes["log.sample_rate"] = gate.rates[name]
-        line = self._line(entry, trace)
+        line = self._line(entry, trace) if self._console else self._json(entry)
         if gate is not None and not event_name:
             if self._is_repeated(gate, (logger, level.number, name), line, time_ns, held):
                 return
@@ -269,14 +272,11 @@ class LogPipeline:
         gate.run = 0
         return False
 
-    def _stamp(self, time_ns: int) -> str:
-        second = time_ns // 1_000_000_000
-        known, text = self._second
-        if second != known:
-            text = datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%S.")
-            self._second = (second, text)
-        # A leading 1 and its removal pad with zeros faster than formatting does.
-        return text + str(time_ns // 1000 % 1_000_000 + 1_000_000)[1:] + "Z"
+    def _new_second(self, second: int) -> str:
+        """Return the form of the times in *second*, seconds since the epoch: takes microseconds."""
+        form = datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%S.%%06dZ")
+        self._second = (second, form)
+        return form
 
     def _are_plain(self, fields: Mapping[str, object]) -> bool:
         """Tell whether fields can be taken as they are: most lines have seen all their texts before."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextvars import ContextVar, Token
-from typing import Any
+from typing import Any, Protocol
 
 from opentelemetry import context as api
 from opentelemetry.context import Context
@@ -22,7 +22,14 @@ from watchkeeper.instrument.recorder.span import RecordedSpan
 __all__ = ["attach_span", "current_span"]
 
 CurrentSpan = Callable[[Context | None], Span]
-AttachSpan = Callable[[Span, Context | None], Token[Context]]
+
+
+class AttachSpan(Protocol):
+    """Makes a span current."""
+
+    def __call__(self, span: Span, context: Context | None = None) -> Token[Context]:
+        """Make *span* current, with the rest of *context*, by default that of the current one."""
+        ...
 
 
 def _slow_attach(span: Span, context: Context | None = None) -> Token[Context]:
@@ -40,7 +47,7 @@ def _fast(variable: ContextVar[Context], key: str) -> tuple[CurrentSpan, AttachS
 
     def attach(span: Span, context: Context | None = None) -> Token[Context]:
         values = variable.get() if context is None else context
-        return variable.set(Context(values, **{key: span}))
+        return variable.set(Context({**values, key: span}))
 
     return current, attach
 

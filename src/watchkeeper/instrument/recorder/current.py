@@ -31,14 +31,13 @@ class SilentSpan(NonRecordingSpan):
 _SILENT = SilentSpan(INVALID_SPAN_CONTEXT)
 
 
-def activate(span: Span, context: Context | None = None) -> Token[Context]:
-    """Make *span* current; give the result to `deactivate`, best in a ``finally``.
+activate = attach_span
+"""Make a span current; give the result to `deactivate`, best in a ``finally``.
 
-    Args:
-        span: The span.
-        context: What else is current with it (baggage that came in); default what is current now.
-    """
-    return attach_span(span, context)
+Args:
+    span: The span.
+    context: What else is current with it (baggage that came in); default what is current now.
+"""
 
 
 def deactivate(token: Token[Context]) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
+from functools import partial
 from typing import Protocol
 
 __all__ = ["IdSource", "RandomIds"]
@@ -14,12 +16,14 @@ class IdSource(Protocol):
     is_random: bool
     """Whether the lower 56 bits of a trace id are random: W3C Trace Context level 2, trace flag 2."""
 
-    def trace_id(self) -> int:
-        """Return a trace id: 128 bits, not 0."""
+    @property
+    def trace_id(self) -> Callable[[], int]:
+        """Returns a trace id: 128 bits; 0 counts as 1."""
         ...
 
-    def span_id(self) -> int:
-        """Return a span id: 64 bits, not 0."""
+    @property
+    def span_id(self) -> Callable[[], int]:
+        """Returns a span id: 64 bits; 0 counts as 1."""
         ...
 
     def after_fork(self) -> None:
@@ -35,15 +39,8 @@ class RandomIds:
     def __init__(self) -> None:
         # Ids must be unique, not secret, so the fast generator is right here.
         self._generator = random.Random()  # noqa: S311
-        self._bits = self._generator.getrandbits
-
-    def trace_id(self) -> int:
-        """Return 128 random bits."""
-        return self._bits(128) or 1
-
-    def span_id(self) -> int:
-        """Return 64 random bits."""
-        return self._bits(64) or 1
+        self.trace_id = partial(self._generator.getrandbits, 128)
+        self.span_id = partial(self._generator.getrandbits, 64)
 
     def after_fork(self) -> None:
         """Seed anew from the operating system."""

@@ -92,8 +92,8 @@ class Pipeline:
         self.dropped: Counter[tuple[Signal, str]] = Counter()
         self.logs_created = 0
         self._worker: threading.Thread | None = None
-        self._worker_id: int | None = None
-        self._calm_logs = 0
+        self.worker_id: int | None = None
+        self.calm_logs = 0
         """Log records that may wait without a thought: some if the worker runs."""
         self._starting = threading.Lock()
         self._wake = threading.Lock()
@@ -123,8 +123,8 @@ class Pipeline:
             return
         finally:
             self._starting.release()
-        self._worker_id = worker.ident
-        self._calm_logs = min(self.limits.batch_items_max, self.limits.logs_max)
+        self.worker_id = worker.ident
+        self.calm_logs = min(self.limits.batch_items_max, self.limits.logs_max)
         self._worker = worker
 
     def add_span(self, span: RecordedSpan) -> None:
@@ -134,12 +134,12 @@ class Pipeline:
 
     def add_log(self, record: LogFields) -> None:
         """Queue a log record."""
-        if get_ident() == self._worker_id:
+        if get_ident() == self.worker_id:
             # The exporter's own messages would feed it for ever.
             return
         self.logs_created += 1
         waiting = len(self.logs)
-        if waiting < self._calm_logs or self._admits("logs", waiting, self.limits.logs_max):
+        if waiting < self.calm_logs or self._admits("logs", waiting, self.limits.logs_max):
             self.logs.append(record)
 
     def flush(self, timeout_s: float) -> bool:
@@ -182,7 +182,7 @@ class Pipeline:
             # What the endpoint does not take at once is safe on disk.
             self._flush_once(timeout_s)
         self._stopping = True
-        self._calm_logs = 0
+        self.calm_logs = 0
         self._nudge()
         worker = self._worker
         if worker is not None and worker.ident != get_ident():

@@ -10,10 +10,11 @@ import weakref
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
+from threading import get_ident
 from typing import Any, TypeVar
 
 from opentelemetry.context import Context
-from opentelemetry.trace import Span, SpanKind, TracerProvider, TraceState
+from opentelemetry.trace import INVALID_SPAN, Span, SpanKind, TracerProvider, TraceState
 from opentelemetry.util.types import AnyValue, AttributeValue
 
 from watchkeeper.clock import Clock
@@ -133,7 +134,6 @@ class Recorder:
         self._sampler = sampler or ParentRatioSampler(sampler_ratio)
         self._tail = tail
         self._spool_dir = spool_dir
-        self._exports_logs = "logs" in self._exporters
         self._interval_s = interval_s
         self._exit_timeout_s = exit_timeout_s
         self._jitter = jitter
@@ -205,7 +205,7 @@ class Recorder:
             {} if attributes is None else attributes,
             scope or OWN_SCOPE,
             trace_id,
-            self._span_id(),
+            self._span_id() or 1,
             flags,
             self._now() if start_ns is None else start_ns,
             parent_id,
@@ -225,22 +225,29 @@ class Recorder:
 
         For a span whose parent, if there is one, is not a span of ours in this process.
         """
-        context = parent.get_span_context()
-        if context.is_valid:
+        context = None if parent is INVALID_SPAN else parent.get_span_context()
+        if context is not None and context.is_valid:
             trace_id, parent_id, remote, parent_flags, state, _ = context
             sampled = bool(parent_flags & SAMPLED)
             flags = parent_flags & _RANDOM_TRACE_ID
             decision = self._sampler.sample(trace_id, sampled, name, kind, attributes)
             return trace_id, parent_id, flags | decision, parent_flags, remote, state
-        trace_id = self._ids.trace_id()
+        trace_id = self._ids.trace_id() or 1
         flags = _RANDOM_TRACE_ID if self._ids.is_random else 0
         flags |= self._sampler.sample(trace_id, None, name, kind, attributes)
         return trace_id, 0, flags, 0, False, None
 
     def emit_log(self, record: LogFields) -> None:
         """Queue a log record for export."""
-        if self._pipeline is not None and self._exports_logs:
-            self._pipeline.add_log(record)
+        pipeline = self._logs_to
+        if pipeline is None:
+            return
+        logs = pipeline.logs
+        if len(logs) < pipeline.calm_logs and get_ident() != pipeline.worker_id:
+            pipeline.logs_created += 1
+            logs.append(record)
+        else:
+            pipeline.add_log(record)
 
     def add_end_hook(self, hook: EndHook, name: str = "span_end") -> None:
         """Call *hook* with every span that ends, sampled or not, on the thread that ends it.
@@ -352,6 +359,7 @@ class Recorder:
             )
         if self._exporters:
             self._pipeline = self._new_pipeline()
+        self._logs_to = self._pipeline if "logs" in self._exporters else None
         self._lane = self._new_lane(self._pipeline if "traces" in self._exporters else None)
         self._lane.hooks = self._hooks
         self._lane.tail = self._tail
