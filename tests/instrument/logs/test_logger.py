@@ -21,6 +21,7 @@ from watchkeeper.instrument.logs import (
     route,
 )
 from watchkeeper.instrument.logs.bridge import Bridge
+from watchkeeper.instrument.logs.logger import release_structlog
 
 
 @pytest.fixture
@@ -128,6 +129,22 @@ def test_structlog_hands_out_our_loggers(rig: Rig) -> None:
     assert ("shop.early", "warning", "from structlog", 1, 2, "c1") == tuple(
         line[key] for key in ("logger", "level", "event", "a", "b", "cart")
     )
+
+
+def test_structlog_is_released(rig: Rig) -> None:
+    """Releasing gives structlog its defaults back, and leaves what the application set since."""
+    structlog.reset_defaults()
+    adopt_structlog()
+    release_structlog()
+    released = not structlog.is_configured()
+    structlog.configure(wrapper_class=structlog.stdlib.BoundLogger)
+    release_structlog()
+    kept = structlog.get_config()["wrapper_class"]
+    structlog.reset_defaults()
+
+    assert released
+    assert structlog.stdlib.BoundLogger is kept
+    assert rig.lines() == []
 
 
 def test_a_configured_structlog_stays(rig: Rig) -> None:

@@ -29,6 +29,7 @@ __all__ = [
     "is_enabled",
     "least_level",
     "level_for",
+    "release_structlog",
     "route",
     "set_levels",
     "watch_levels",
@@ -273,6 +274,13 @@ def adopt_structlog() -> bool:
         cache_logger_on_first_use=True,
     )
     return True
+
+
+def release_structlog() -> None:
+    """Undo `adopt_structlog`, unless the application has configured structlog since."""
+    structlog: Any = sys.modules.get("structlog")
+    if structlog is not None and structlog.get_config()["wrapper_class"] is _wrapped:
+        structlog.reset_defaults()
 
 
 def _wrapped(logger: object, processors: object, context: Mapping[str, object]) -> Logger:

@@ -163,10 +163,13 @@ class LogPipeline:
             return
         thread.writing = True
         try:
+            text = event if type(event) is str else shown(event, self._chars_max)
+            if len(text) > self._chars_max:
+                text = cut(text, self._chars_max, self._redactor)
             self._write(
                 level,
                 logger,
-                event,
+                text,
                 fields,
                 exc_info,
                 time_ns or self._now_ns(),
@@ -182,24 +185,20 @@ class LogPipeline:
         self,
         level: Level,
         logger: str,
-        event: object,
+        text: str,
         fields: Mapping[str, object],
         exc_info: object,
         time_ns: int,
         event_name: str,
         template: str,
     ) -> None:
-        text = event if type(event) is str else shown(event, self._chars_max)
-        if len(text) > self._chars_max:
-            text = cut(text, self._chars_max, self._redactor)
         span = current_span(None)
         if type(span) is RecordedSpan:
             trace_id, span_id, flags = span.trace_id, span.span_id, span.flags
         else:
             trace_id, span_id, flags = _ids_of(span)
         name = template or text
-        gate = self._gate
-        held = 0
+        gate, held = self._gate, 0
         if gate is not None and (not event_name or gate.rates):
             held = gate.admit(logger, level.number, name, time_ns, trace_id, bool(event_name))
             if held < 0:
@@ -230,8 +229,7 @@ class LogPipeline:
             attributes |= fields
         else:
             text = self._add_checked(entry, attributes, fields, [text, *bound.texts])
-        error = exceptions.normalise(exc_info) if exc_info else None
-        trace = self._add_exception(entry, attributes, error) if error is not None else ""
+        trace = self._add_exception(entry, attributes, exc_info) if exc_info else ""
         if gate is not None and gate.rates and level.number < 30 and name in gate.rates:
             entry["sample_rate"] = attributes["log.sample_rate"] = gate.rates[name]
         line = self._line(entry, trace) if self._console else self._json(entry)
@@ -360,8 +358,11 @@ class LogPipeline:
         return str(entry["event"])
 
     def _add_exception(
-        self, entry: dict[str, object], attributes: dict[str, Any], error: BaseException
+        self, entry: dict[str, object], attributes: dict[str, Any], exc_info: object
     ) -> str:
+        error = exceptions.normalise(exc_info)
+        if error is None:
+            return ""
         entry["exception"] = found = exceptions.structured(error, self._redactor)
         trace = exceptions.stacktrace(error, self._chars_max, self._redactor)
         attributes["exception.type"] = found["type"]

@@ -24,6 +24,7 @@ from watchkeeper.instrument.logs.logger import (
     LEVELS,
     adopt_structlog,
     level_for,
+    release_structlog,
     route,
     set_levels,
 )
@@ -128,6 +129,7 @@ class LogSystem:
             self._signal.uninstall()
         self._uncaught.uninstall()
         self.stdlib.uninstall()
+        release_structlog()
         route(None, LEVELS["info"].number)
         if self._file is not None:
             self._file.close()

@@ -12,6 +12,7 @@ from watchkeeper.instrument.recorder.exporters import Exporter, MemoryExporter, 
 from watchkeeper.instrument.recorder.grpc import GrpcExporter
 from watchkeeper.instrument.recorder.http import HttpExporter
 from watchkeeper.instrument.recorder.ids import IdSource, RandomIds
+from watchkeeper.instrument.recorder.lane import EndHook
 from watchkeeper.instrument.recorder.protocols import Tail
 from watchkeeper.instrument.recorder.recorder import Recorder
 from watchkeeper.instrument.recorder.records import (
@@ -24,7 +25,6 @@ from watchkeeper.instrument.recorder.records import (
 from watchkeeper.instrument.recorder.rules import Rules
 from watchkeeper.instrument.recorder.sampling import HeadSampler, ParentRatioSampler, Sampler
 from watchkeeper.instrument.recorder.span import (
-    EndHook,
     RecordedSpan,
     Scope,
     SpanEvent,

@@ -32,6 +32,7 @@ from watchkeeper.instrument.recorder.encode import (
 )
 from watchkeeper.instrument.recorder.exporters import Exporter
 from watchkeeper.instrument.recorder.ids import IdSource
+from watchkeeper.instrument.recorder.lane import EndHook, Lane
 from watchkeeper.instrument.recorder.pipeline import Pipeline, QueueLimits
 from watchkeeper.instrument.recorder.protocols import Tail
 from watchkeeper.instrument.recorder.records import (
@@ -46,8 +47,6 @@ from watchkeeper.instrument.recorder.span import (
     OWN_SCOPE,
     RECORDED,
     SAMPLED,
-    EndHook,
-    Lane,
     RecordedSpan,
     Scope,
     Template,
