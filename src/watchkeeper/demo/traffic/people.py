@@ -56,12 +56,12 @@ class Person:
             await self._wrong_password()
             return
         journeys: list[tuple[float, Callable[[], Awaitable[None]]]] = [
-            (0.34, self._browse),
+            (0.37, self._browse),
             (0.18, self._search),
             (0.22, self._ask),
             (0.10, self._upload),
             (0.05, self._lost),
-            (0.04, self._wrong_password),
+            (0.01, self._wrong_password),
             (0.04, self._sign_out),
             (0.03, self._newcomer),
         ]
