@@ -174,11 +174,13 @@ class Runtime:
     def settle(self, timeout_s: float = 3.0) -> None:
         """Deliver what was recorded and withdraw the announcement: the process may end any moment.
 
+        What an endpoint does not take within *timeout_s* seconds is put on disk.
         Everything keeps working if it does not; the announcement returns with the next event loop.
         """
         if self.listener is not None:
             self.listener.withdraw()
-        self.flush(timeout_s)
+        if not self.flush(timeout_s):
+            self.recorder.secure()
         self.workers.say()
         self.users.flush()
 

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -11,12 +12,20 @@ import pytest
 from celery import Celery
 from opentelemetry import baggage
 from opentelemetry.context import attach, detach
-from tests.instrument.integrations.workers import arrived, attributes, environment, named, worker
-from tests.instrument.recorder.collector import Collector, collecting
+from tests.instrument.integrations.workers import (
+    arrived,
+    attributes,
+    environment,
+    named,
+    said,
+    worker,
+)
+from tests.instrument.recorder.collector import Answer, Collector, collecting, spans_of
 from tests.instrument.rig import Rig
 
 from watchkeeper.instrument import context
 from watchkeeper.instrument.integrations import celery as integration
+from watchkeeper.testing import wait_until
 
 POOLS = {
     "prefork": ["--pool", "prefork", "--concurrency", "2"],
@@ -233,3 +242,26 @@ def test_undo_leaves_nothing(rig: Rig) -> None:
 
     unseen.apply()
     assert [] == rig.spans
+
+
+def test_a_child_that_leaves_spools_what_hangs(
+    collector: Collector, tmp_path: Path, redis_url: str
+) -> None:
+    """A recycled child ends in time though the endpoint never answers, and its span is on disk."""
+    never = threading.Event()
+    collector.script.extend(Answer(503, wait=never) for _ in range(100))
+    app = sender(redis_url, "wk-hanging")
+    options = ["--pool", "prefork", "--concurrency", "1", "--max-tasks-per-child", "1"]
+
+    def waiting() -> list[str]:
+        return [
+            span.name
+            for path in (tmp_path / "spool").rglob("*-traces-*.otlp")
+            for span in spans_of(path.read_bytes())
+        ]
+
+    with run(collector, tmp_path, redis_url, "wk-hanging", options):
+        for _ in range(2):
+            app.send_task("celeryapp.add", (1, 2))
+        assert wait_until(lambda: waiting().count("job celeryapp.add") == 2, 40), said(tmp_path)
+    never.set()

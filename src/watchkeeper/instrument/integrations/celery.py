@@ -30,7 +30,7 @@ __all__ = ["instrument"]
 _HOOK = "jobs.celery"
 _GUARD = guard(_HOOK)
 _JOB = "_watchkeeper_job"
-_FLUSH_S = 3.0
+_STOP_S = 3.0
 _UNKNOWN = "_unknown"
 """Stands for names that come from outside: a label must not hold them."""
 
@@ -190,11 +190,11 @@ class _Tasks:
 
     @_GUARD
     def child_ends(self, **_: Any) -> None:
-        """Deliver what this child recorded: it leaves past every exit handler."""
+        """Deliver what this child recorded, or spool it: it leaves past every exit handler."""
         # Forking keeps the host; what matters is the one attached in this very process.
-        flush = getattr(hosts.current(), "flush", None)
-        if flush is not None:
-            flush(_FLUSH_S)
+        stop = getattr(hosts.current(), "stop", None)
+        if stop is not None:
+            stop(_STOP_S)
 
     def restore(self) -> None:
         """Put back what only workers had replaced."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 from collections import Counter, deque
 from collections.abc import Callable, Mapping
 from typing import Protocol
@@ -75,6 +76,8 @@ class Courier:
         self._reachable = True
         self.in_flight: Batch | None = None
         """A new batch in a running attempt, for the thread that gives up waiting at exit."""
+        self.lock: threading.Lock | None = None
+        """Held by whoever calls; free during an attempt, which may hang, and touches nothing here."""
         self.backlog_bytes = 0
         """Bytes that wait in memory."""
         self.exported: Counter[Signal] = Counter()
@@ -115,7 +118,7 @@ class Courier:
             return
         self.in_flight = batch
         sent = self._send(batch)
-        # At exit the main thread takes a batch whose attempt hangs, and leaves None here.
+        # Another thread may have put it on disk while its attempt hung, and leaves None here.
         taken_over = self.in_flight is None
         self.in_flight = None
         if not sent and not taken_over:
@@ -166,6 +169,15 @@ class Courier:
             self.backlog_bytes -= len(oldest.body)
             self.on_drop(oldest.signal, oldest.items, "backlog_full")
 
+    def secure(self) -> None:
+        """Put a new batch whose attempt is running on disk too: the process may end before it does.
+
+        If the attempt succeeds after all the batch is sent twice, with the same bytes.
+        """
+        batch, self.in_flight = self.in_flight, None
+        if batch is not None:
+            self.keep(batch)
+
     def give_up(self, reason: str) -> None:
         """Move what waits in memory to the spool, or count it as lost under *reason*."""
         while self._waiting:
@@ -196,10 +208,7 @@ class Courier:
 
     def _send(self, batch: Batch) -> bool:
         """Make one attempt; return False if the batch must be tried again later."""
-        try:
-            outcome = self._exporter.export(batch.signal, batch.body, batch.items)
-        except Exception as error:  # noqa: BLE001 - an exporter of the user's own may raise
-            outcome = Outcome("refused", detail=f"{type(error).__name__}: {error}")
+        outcome = self._attempt(batch)
         if outcome.kind == "retry":
             self._postpone(outcome)
             return False
@@ -222,6 +231,18 @@ class Courier:
                 outcome.detail,
             )
         return True
+
+    def _attempt(self, batch: Batch) -> Outcome:
+        lock = self.lock
+        if lock is not None:
+            lock.release()
+        try:
+            return self._exporter.export(batch.signal, batch.body, batch.items)
+        except Exception as error:  # noqa: BLE001 - an exporter of the user's own may raise
+            return Outcome("refused", detail=f"{type(error).__name__}: {error}")
+        finally:
+            if lock is not None:
+                lock.acquire()
 
     def _send_halves(self, batch: Batch) -> bool:
         """Send a batch in two parts; return False if it has no two parts."""

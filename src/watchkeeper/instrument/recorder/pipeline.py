@@ -25,6 +25,8 @@ T = TypeVar("T")
 
 _SECOND_NS = 1_000_000_000
 _ADOPT_EVERY_NS = 30 * _SECOND_NS
+_SECURE_S = 1.0
+"""Seconds to wait for a worker that is encoding, or writing to the disk."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +101,8 @@ class Pipeline:
         self._wake = threading.Lock()
         self._wake.acquire()
         self._round = threading.Lock()
+        for courier in self.couriers:
+            courier.lock = self._round
         self._flushes: deque[_Flush] = deque()
         self._encoded: deque[Batch] = deque()
         self._adopt_at_ns = 0
@@ -164,6 +168,24 @@ class Pipeline:
             if not 0.0 < wait_s < left_s:
                 return False
             threading.Event().wait(wait_s)
+
+    def secure(self) -> None:
+        """Put on disk what waits in memory, and what is being sent; everything goes on as before.
+
+        For a process that may end at any moment while an endpoint does not answer.
+        """
+        if self._result is not None or not self._round.acquire(timeout=_SECURE_S):
+            return
+        try:
+            self._encode_rest()
+            for courier in self.couriers:
+                if courier.spool is not None:
+                    courier.secure()
+            while self._encoded:
+                batch = self._encoded.popleft()
+                self._courier_of[batch.signal].keep(batch)
+        finally:
+            self._round.release()
 
     def shutdown(self, timeout_s: float) -> bool:
         """Deliver what waits within *timeout_s* seconds, put the rest on disk, and stop.
@@ -292,6 +314,11 @@ class Pipeline:
         self._encoded.extend(batches)
         return count
 
+    def _encode_rest(self) -> None:
+        while self.spans or self.logs:
+            self._encode_some("traces", self.spans, self._span_encoder, len(self.spans))
+            self._encode_some("logs", self.logs, self._log_encoder, len(self.logs))
+
     def _adopt(self) -> None:
         now_ns = self._clock.monotonic_ns()
         if now_ns < self._adopt_at_ns:
@@ -326,14 +353,12 @@ class Pipeline:
 
     def _put_away_rest(self) -> bool:
         """Put on disk what was not delivered; return whether there was nothing."""
-        # A worker that hangs in an attempt holds the round. It touches nothing but its own batch
-        # until the attempt ends, and then sees that it has to stop.
-        held = self._round.acquire(timeout=0.05)
+        # A worker that hangs in an attempt does not hold the round. Once the attempt ends it sees
+        # that its batch was taken over, and that it has to stop.
+        held = self._round.acquire(timeout=_SECURE_S)
         try:
             nothing = not (self.spans or self.logs or self._waiting())
-            while self.spans or self.logs:
-                self._encode_some("traces", self.spans, self._span_encoder, len(self.spans))
-                self._encode_some("logs", self.logs, self._log_encoder, len(self.logs))
+            self._encode_rest()
             for courier in self.couriers:
                 if courier.in_flight is not None:
                     self._encoded.appendleft(courier.in_flight)

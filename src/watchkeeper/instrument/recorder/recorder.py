@@ -264,6 +264,11 @@ class Recorder:
         """Return whether everything recorded so far was delivered within *timeout_s* seconds."""
         return self._pipeline is None or self._pipeline.flush(timeout_s)
 
+    def secure(self) -> None:
+        """Put on disk what was recorded and not delivered; everything goes on as before."""
+        if self._pipeline is not None:
+            self._pipeline.secure()
+
     def shutdown(self, timeout_s: float = 5.0) -> bool:
         """Deliver within *timeout_s* seconds, spool the rest, and stop exporting.
 
