@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from watchkeeper.instrument.recorder.encode import SpanFields
     from watchkeeper.instrument.recorder.span import RecordedSpan
 
-__all__ = ["EndHook", "Lane"]
+__all__ = ["EndHook", "Lane", "Nowhere", "as_it_is", "forget"]
 
 EndHook = Callable[["RecordedSpan"], None]
 
@@ -95,3 +95,23 @@ class Lane:
                 self.push(kept)
         except Exception as error:  # noqa: BLE001 - the guard's hand-written form
             record_failure("recorder.tail", error)
+
+
+class Nowhere:
+    """A queue that keeps nothing."""
+
+    def append(self, item: RecordedSpan | SpanFields, /) -> None:
+        """Forget the span."""
+
+    def __len__(self) -> int:
+        """Return 0."""
+        return 0
+
+
+def forget(span: RecordedSpan) -> None:
+    """Take a span and do nothing."""
+
+
+def as_it_is(span: RecordedSpan) -> RecordedSpan:
+    """Return the span: nothing takes it."""
+    return span

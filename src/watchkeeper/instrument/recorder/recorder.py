@@ -27,12 +27,11 @@ from watchkeeper.instrument.recorder.encode import (
     BatchEncoder,
     ItemEncoder,
     LogEncoder,
-    SpanFields,
     TraceEncoder,
 )
 from watchkeeper.instrument.recorder.exporters import Exporter
 from watchkeeper.instrument.recorder.ids import IdSource
-from watchkeeper.instrument.recorder.lane import EndHook, Lane
+from watchkeeper.instrument.recorder.lane import EndHook, Lane, Nowhere, as_it_is, forget
 from watchkeeper.instrument.recorder.pipeline import Pipeline, QueueLimits
 from watchkeeper.instrument.recorder.protocols import Tail
 from watchkeeper.instrument.recorder.records import (
@@ -62,17 +61,6 @@ T = TypeVar("T")
 _RANDOM_TRACE_ID = 0x02
 _DECIDED = SAMPLED | EXCLUDED
 _ALIVE: weakref.WeakSet[Recorder] = weakref.WeakSet()
-
-
-class _Nowhere:
-    """A queue that keeps nothing."""
-
-    def append(self, item: RecordedSpan | SpanFields, /) -> None:
-        """Forget the span."""
-
-    def __len__(self) -> int:
-        """Return 0."""
-        return 0
 
 
 class Recorder:
@@ -377,9 +365,9 @@ class Recorder:
             )
         lane = Lane(
             now=self._now,
-            spans=_Nowhere() if pipeline is None else pipeline.spans,
-            crowded=_forget if pipeline is None else pipeline.add_span,
-            pack=_as_it_is if pipeline is None else pipeline.pack,
+            spans=Nowhere() if pipeline is None else pipeline.spans,
+            crowded=forget if pipeline is None else pipeline.add_span,
+            pack=as_it_is if pipeline is None else pipeline.pack,
             limits=limits,
         )
         if pipeline is None:
@@ -460,8 +448,8 @@ class Recorder:
         old, pipeline = self._lane, self._pipeline
         old.hooks = ()
         old.tail = None
-        old.spans = _Nowhere()
-        old.crowded = _forget
+        old.spans = Nowhere()
+        old.crowded = forget
         self._ids.after_fork()
         if self._tail is not None:
             self._tail.after_fork()
@@ -482,15 +470,6 @@ def _by_signal(exporter: Exporter | Mapping[Signal, Exporter] | None) -> dict[Si
     if isinstance(exporter, Mapping):
         return dict(exporter)
     return {"traces": exporter, "logs": exporter}
-
-
-def _forget(span: RecordedSpan) -> None:
-    """Take a span and do nothing."""
-
-
-def _as_it_is(span: RecordedSpan) -> RecordedSpan:
-    """Return the span: nothing takes it."""
-    return span
 
 
 def _all_after_fork() -> None:
