@@ -1,5 +1,6 @@
 """Switching integrations on and off, at once or after an import."""
 
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -7,6 +8,7 @@ from importlib.machinery import SourceFileLoader
 from pathlib import Path
 
 import pytest
+from tests.house.rooms import ROOT
 from tests.instrument.rig import Rig
 
 import watchkeeper
@@ -50,6 +52,45 @@ def test_nothing_is_imported_before_the_application_does() -> None:
     code = CHECK.format(path=[str(Path.cwd()), str(Path.cwd() / "src")])
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert (0, "") == (done.returncode, done.stderr)
+
+
+LATER = {
+    "authlib": "import authlib.integrations.base_client",
+    "apscheduler": "import apscheduler.schedulers.background",
+    "celery": "from celery import Celery",
+    "django": "import django.core.wsgi",
+    "fastapi": "from fastapi import FastAPI",
+    "flask": "from flask import Flask",
+    "huey": "from huey import SqliteHuey",
+    "langchain": "import langchain_core.runnables.base",
+    "starlette": "import starlette.applications",
+    "taskiq": "from taskiq import InMemoryBroker",
+    "urllib": "import urllib.request",
+}
+"""How an application first imports a library whose name alone would not do."""
+
+
+@pytest.mark.parametrize("name", [row.name for row in TABLE])
+def test_a_library_may_be_imported_after_configuring(name: str) -> None:
+    """Every library is observed also if `configure` comes before its first import."""
+    code = f"""
+import watchkeeper
+runtime = watchkeeper.configure(endpoint="")
+{LATER.get(name, f"import {name}")}
+from watchkeeper.instrument.guard import hook_errors
+from watchkeeper.instrument.integrations import installed
+print({name!r} in installed(), hook_errors())
+"""
+    sides = sorted(str(path) for path in (ROOT / "build" / "side").glob("arq"))
+    paths = os.pathsep.join([*(sides if name == "arq" else ()), str(ROOT / "src")])
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, "PYTHONPATH": paths},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (0, "True {}") == (done.returncode, done.stdout.strip()), done.stderr
 
 
 def test_the_named_libraries_are_switched_on(rig: Rig) -> None:

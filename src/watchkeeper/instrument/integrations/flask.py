@@ -22,7 +22,8 @@ def instrument(host: Host) -> Callable[[], None]:
     Returns:
         A function that undoes it.
     """
-    from flask import Flask
+    # From where they are made: this runs while the package `flask` itself is still being imported.
+    from flask.app import Flask
     from flask.globals import request
     from flask.signals import got_request_exception
 
