@@ -167,6 +167,9 @@ def _named() -> list[tuple[str, str, str]]:
         ("set-cookie header", f"Set-Cookie: sid={long}; HttpOnly", long),
         ("own header", f"X-API-Key: {long}", long),
         ("YAML", f"db:\n  user: app\n  password: {word}\n", word),
+        ("secret with such a word", f"login failed, password={word}secret", f"{word}secret"),
+        ("secret like a word", "login failed, pwd=my" + "secretpassword", "my" + "secretpassword"),
+        ("quoted, with such a word", "password='correct_" + "secret'", "correct_" + "secret"),
         ("escaped quote inside", 'password="ab\\"' + word + '" next', word),
     ]  # fmt: skip
 
@@ -327,6 +330,7 @@ INNOCENT: tuple[Innocent, ...] = tuple(
         ("type annotation", "def login(user: str, password: str) -> Token: ..."),
         ("argument passed on", "    connect(user=user, password=password)"),
         ("argument from settings", "    connect(password=settings.db_password)"),
+        ("argument from a variable", "    connect(password=dbPassword, token=access_token)"),
         ("environment", "password=os.environ['DB_PASSWORD']"),
         ("template", "postgres://{user}:{password}@{host}/db"),
         ("shell variable", "export TOKEN=${CI_JOB}"),
@@ -366,6 +370,7 @@ INNOCENT: tuple[Innocent, ...] = tuple(
 GAPS: tuple[str, ...] = (
     "the password is hunter2",
     "password: correcthorse",
+    "password=my_" + "secret",
     "my pin is 4921",
     "social security number 219099999",
     "bob at example dot com",

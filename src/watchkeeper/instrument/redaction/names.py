@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-__all__ = ["Names", "folded"]
+__all__ = ["WORDS", "Names", "folded"]
 
 _ANYWHERE = frozenset(
     {
@@ -24,6 +24,8 @@ _JOINED = (
     "accountkey",
 )  # fmt: skip
 """Parts that make a name secret once its separators are gone."""
+WORDS = _ANYWHERE | _LAST | frozenset(_JOINED)
+"""What secrets are called, in small letters."""
 _WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
 _SAFE = frozenset({"session.id", "auth.method", "auth.provider", "auth.action", "auth.outcome"})
 _NAME_MAX = 200

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
-from watchkeeper.instrument.redaction.names import Names
+from watchkeeper.instrument.redaction.names import WORDS, Names
 from watchkeeper.instrument.redaction.rules import FLAG, HEADER, NAME, VALUE
 
 __all__ = ["MARK_START", "Hide", "pairs"]
@@ -24,7 +24,10 @@ _PLACEHOLDER = re.compile(
 )
 """What stands where a secret would, or says something about it."""
 _CALL = re.compile(r"[A-Za-z_][\w.]*[(\[].*", re.DOTALL)
-_IDENTIFIER = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*")
+_REFERENCE = re.compile(
+    r"[A-Za-z_]+(?:\.[A-Za-z_]+)+|[a-z]*_[A-Za-z_]+|[A-Z]+_[A-Z_]+|[a-z]+[A-Z][A-Za-z]*"
+)
+"""Several words, joined as names of variables are."""
 _WORD = re.compile(r"[a-z]+|[A-Z][a-z]+|[A-Z]+")
 
 
@@ -73,23 +76,24 @@ def _secret(match: re.Match[str], between: str, names: Names) -> tuple[int, int]
     bare: str | None = match["bare"]
     if bare is None:
         start, end = match.span("quoted" if match["quote"] else "escaped")
-        return (start, end) if _is_value(match.string[start:end], names) else (0, 0)
+        return (start, end) if _is_value(match.string[start:end]) else (0, 0)
     value = bare.rstrip(_CLOSING) or bare
     start = match.start("bare")
-    if _is_value(value, names) and _is_bare(value, between):
+    if _is_value(value) and _is_bare(value, between, names):
         return start, start + len(value)
     return 0, 0
 
 
-def _is_value(value: str, names: Names) -> bool:
-    if value.startswith(MARK_START) or _PLACEHOLDER.fullmatch(value):
-        return False
-    # ``password=settings.db_password`` names where the secret is.
-    return not (_IDENTIFIER.fullmatch(value) and names.is_secret(value))
+def _is_value(value: str) -> bool:
+    return not (value.startswith(MARK_START) or _PLACEHOLDER.fullmatch(value))
 
 
-def _is_bare(value: str, between: str) -> bool:
+def _is_bare(value: str, between: str, names: Names) -> bool:
     if _CALL.fullmatch(value):
+        return False
+    # ``password=settings.db_password`` names where the secret is, ``password=password`` too; a
+    # password may hold such a word as well (``my5ecretpassword``), but seldom looks like a name.
+    if value.lower() in WORDS or (_REFERENCE.fullmatch(value) and names.is_secret(value)):
         return False
     # Prose goes on with a word behind a colon: ``password: must have a digit``.
     return not (between.endswith(": ") and _WORD.fullmatch(value))
