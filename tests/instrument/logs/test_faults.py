@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
+from functools import reduce
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +51,8 @@ GIANTS: dict[str, Callable[[], object]] = {
     "bytes": lambda: b"\x00" * MEGABYTES,
     "nested": lambda: {"deep": [{"text": "y" * MEGABYTES}]},
     "list": lambda: list(range(1_000_000)),
+    "wide": lambda: [["z" * MEGABYTES] * 1_000] * 1_000,
+    "branching": lambda: reduce(lambda inner, _: [inner] * 100, range(6), list[object]()),
     "mapping": lambda: {str(number): number for number in range(200_000)},
     "control": lambda: "\x1b[31m\x00" * 1_000_000,
     "surrogates": lambda: "\ud83d" * 1_000_000,

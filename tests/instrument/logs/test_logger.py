@@ -89,6 +89,23 @@ def test_arguments_fill_the_event(rig: Rig, args: tuple[str, ...], event: str) -
     assert event == rig.line()["event"]
 
 
+def test_fields_may_have_any_name(rig: Rig) -> None:
+    """A field called as an argument of ours, or as a key of the line, is a field and no error."""
+    log = get_logger("n").bind(self="a")
+    log.info("paid", event="order", self="b", level="gold")
+    log.log(20, "paid", level=3)
+    log.info(event="by keyword")
+    first, second, third = rig.lines()
+    assert ("paid", "order", "b", "gold") == (
+        first["event"],
+        first["event_"],
+        first["self"],
+        first["level_"],
+    )
+    assert 3 == second["level_"]
+    assert ("by keyword", "a") == (third["event"], third["self"])
+
+
 def test_exception_takes_the_one_being_handled(rig: Rig) -> None:
     """``log.exception`` records the current exception at level error."""
     try:

@@ -147,7 +147,7 @@ class Logger:
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self._name!r} {dict(self._context)!r}>"
 
-    def bind(self, **fields: object) -> Logger:
+    def bind(self, /, **fields: object) -> Logger:
         """Return a logger with *fields* in every entry."""
         return Logger(self._name, {**self._context, **fields})
 
@@ -166,65 +166,65 @@ class Logger:
         """Return a logger without these fields; those that are not bound do not matter."""
         return Logger(self._name, {k: v for k, v in self._context.items() if k not in names})
 
-    def new(self, **fields: object) -> Logger:
+    def new(self, /, **fields: object) -> Logger:
         """Return a logger with these fields only."""
         return Logger(self._name, fields)
 
-    def debug(self, event: object = "", *args: object, **fields: object) -> None:
+    def debug(self, event: object = "", /, *args: object, **fields: object) -> None:
         """Log at level debug."""
         if _ROUTE.thresholds[self._name] <= 10:
             self._log(_DEBUG, event, args, fields)
 
-    def info(self, event: object = "", *args: object, **fields: object) -> None:
+    def info(self, event: object = "", /, *args: object, **fields: object) -> None:
         """Log at level info."""
         if _ROUTE.thresholds[self._name] <= 20:
             self._log(_INFO, event, args, fields)
 
-    def warning(self, event: object = "", *args: object, **fields: object) -> None:
+    def warning(self, event: object = "", /, *args: object, **fields: object) -> None:
         """Log at level warning."""
         if _ROUTE.thresholds[self._name] <= 30:
             self._log(_WARNING, event, args, fields)
 
-    def error(self, event: object = "", *args: object, **fields: object) -> None:
+    def error(self, event: object = "", /, *args: object, **fields: object) -> None:
         """Log at level error."""
         if _ROUTE.thresholds[self._name] <= 40:
             self._log(_ERROR, event, args, fields)
 
-    def critical(self, event: object = "", *args: object, **fields: object) -> None:
+    def critical(self, event: object = "", /, *args: object, **fields: object) -> None:
         """Log at level critical."""
         self._log(_CRITICAL, event, args, fields)
 
-    def exception(self, event: object = "", *args: object, **fields: object) -> None:
+    def exception(self, event: object = "", /, *args: object, **fields: object) -> None:
         """Log at level error, with the exception that is being handled."""
         fields.setdefault("exc_info", True)
         self._log(_ERROR, event, args, fields)
 
-    def log(self, level: int, event: object = "", *args: object, **fields: object) -> None:
+    def log(self, level: int, event: object = "", /, *args: object, **fields: object) -> None:
         """Log at a numeric level of the standard library."""
         if level >= _ROUTE.thresholds[self._name]:
             self._log(level_for(level), event, args, fields)
 
-    async def adebug(self, event: object = "", *args: object, **fields: object) -> None:
+    async def adebug(self, event: object = "", /, *args: object, **fields: object) -> None:
         """Do as `debug`; an entry takes microseconds, so nothing is awaited."""
         self.debug(event, *args, **fields)
 
-    async def ainfo(self, event: object = "", *args: object, **fields: object) -> None:
+    async def ainfo(self, event: object = "", /, *args: object, **fields: object) -> None:
         """Do as `info`."""
         self.info(event, *args, **fields)
 
-    async def awarning(self, event: object = "", *args: object, **fields: object) -> None:
+    async def awarning(self, event: object = "", /, *args: object, **fields: object) -> None:
         """Do as `warning`."""
         self.warning(event, *args, **fields)
 
-    async def aerror(self, event: object = "", *args: object, **fields: object) -> None:
+    async def aerror(self, event: object = "", /, *args: object, **fields: object) -> None:
         """Do as `error`."""
         self.error(event, *args, **fields)
 
-    async def acritical(self, event: object = "", *args: object, **fields: object) -> None:
+    async def acritical(self, event: object = "", /, *args: object, **fields: object) -> None:
         """Do as `critical`."""
         self.critical(event, *args, **fields)
 
-    async def aexception(self, event: object = "", *args: object, **fields: object) -> None:
+    async def aexception(self, event: object = "", /, *args: object, **fields: object) -> None:
         """Do as `exception`."""
         self.exception(event, *args, **fields)
 
@@ -238,6 +238,9 @@ class Logger:
         exc_info = fields.pop("exc_info", None)
         fields.pop("stack_info", None)
         template = ""
+        if type(event) is str and not event and "event" in fields:
+            # structlog takes the event as a keyword too.
+            event = fields.pop("event")
         if args:
             template = event if type(event) is str else ""
             event = _filled(event, args)

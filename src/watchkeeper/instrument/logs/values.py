@@ -26,6 +26,8 @@ class Bounds:
     """Items of a list or mapping."""
     depth: int = 6
     """Levels of nesting."""
+    total: int = 1_000_000
+    """Characters of a container with everything in it; an item counts for at least ten."""
     redactor: Redactor | None = None
     """Masks secrets; None if the value has been through that."""
 
@@ -60,25 +62,34 @@ def shown(value: object, chars: int, redactor: Redactor | None = None) -> str:
         return f"[unprintable {type(value).__name__}: {type(error).__name__}]"
 
 
-def plain(value: object, bounds: Bounds, depth: int = 0) -> object:
+def plain(value: object, bounds: Bounds, depth: int = 0, left: list[int] | None = None) -> object:
     """Return *value* as None, bool, int, float, str, list or dict, within *bounds*.
 
     Values under secret names are masked. What has no plain form is shown by its text; what cannot
     even be shown becomes a placeholder. Cycles end at the depth limit.
+
+    Args:
+        value: Anything.
+        bounds: How much of it is kept.
+        depth: Levels of nesting around it.
+        left: One number, the characters that the containers around it have left; taken from.
     """
     if value is None or isinstance(value, bool):
         return value
     if isinstance(value, Enum):
-        return plain(value.value, bounds, depth)
+        return plain(value.value, bounds, depth, left)
     if isinstance(value, str):
-        return _encodable(clean(str(value), bounds.chars, bounds.redactor))
+        text = _encodable(clean(str(value), bounds.chars, bounds.redactor))
+        if left is not None:
+            left[0] -= len(text)
+        return text
     if isinstance(value, int | float):
         return _number(value, bounds)
     if isinstance(value, Mapping | list | tuple | AbstractSet):
         if depth >= bounds.depth:
             return f"[{type(value).__name__}, too deep]"
         try:
-            return _container(value, bounds, depth)
+            return _container(value, bounds, depth, [bounds.total] if left is None else left)
         except Exception as error:  # noqa: BLE001 - a foreign container may raise anything
             return f"[unreadable {type(value).__name__}: {type(error).__name__}]"
     return _scalar(value, bounds)
@@ -103,26 +114,34 @@ def _scalar(value: object, bounds: Bounds) -> object:
 
 
 def _container(
-    value: Mapping[object, object] | Collection[object], bounds: Bounds, depth: int
+    value: Mapping[object, object] | Collection[object],
+    bounds: Bounds,
+    depth: int,
+    left: list[int],
 ) -> object:
     if isinstance(value, Mapping):
         found: dict[str, object] = {}
         for number, (key, item) in enumerate(value.items()):
-            if number >= bounds.items:
-                found["…"] = f"[{len(value) - bounds.items} more]"
+            if number >= bounds.items or left[0] <= 0:
+                found["…"] = f"[{len(value) - number} more]"
                 break
+            left[0] -= 10
             name = key if isinstance(key, str) else shown(key, 200)
-            found.update([_item(name, item, bounds, depth)])
+            found.update([_item(name, item, bounds, depth, left)])
         return found
-    items = [
-        plain(item, bounds, depth + 1) for _, item in zip(range(bounds.items), value, strict=False)
-    ]
-    if len(value) > bounds.items:
-        items.append(f"[{len(value) - bounds.items} more]")
+    items: list[object] = []
+    for number, item in enumerate(value):
+        if number >= bounds.items or left[0] <= 0:
+            items.append(f"[{len(value) - number} more]")
+            break
+        left[0] -= 10
+        items.append(plain(item, bounds, depth + 1, left))
     return items
 
 
-def _item(name: str, item: object, bounds: Bounds, depth: int) -> tuple[str, object]:
+def _item(
+    name: str, item: object, bounds: Bounds, depth: int, left: list[int]
+) -> tuple[str, object]:
     redactor = bounds.redactor
     name = _encodable(clean(name, 200, redactor))
     if (
@@ -132,7 +151,7 @@ def _item(name: str, item: object, bounds: Bounds, depth: int) -> tuple[str, obj
         and redactor.is_secret(name)
     ):
         return name, redactor.masked(item)
-    return name, plain(item, bounds, depth + 1)
+    return name, plain(item, bounds, depth + 1, left)
 
 
 def _digits(value: int) -> str:
