@@ -68,8 +68,9 @@ def visit(browser: Browser, demo: str, theme: Theme) -> Iterator[Visit]:
     context.close()
 
 
-def settled(results: Locator) -> None:
-    """Wait until the results answer what is asked for now."""
+def settled(results: Locator, asked: str = "#/") -> None:
+    """Wait until the page asks for *asked* and the results answer what it asks for."""
+    expect(results.page).to_have_url(re.compile(re.escape(asked)))
     expect(results).to_have_attribute("aria-busy", "false")
     expect(results).to_have_attribute("data-state", "data")
 
@@ -108,7 +109,7 @@ def test_a_trace_is_found_and_opened(visit: Visit, theme: Theme, screenshots: Pa
     page.get_by_test_id("trace-name").fill("POST /agents/{name}/run")
     page.get_by_test_id("trace-min").fill("200ms")
     page.get_by_test_id("trace-search").click()
-    settled(page.get_by_test_id("trace-results"))
+    settled(page.get_by_test_id("trace-results"), "min=200ms")
     row = page.get_by_test_id("trace-row").filter(has_text="/agents/{name}/run").first
     expect(row).to_be_visible()
     row.click()
@@ -168,10 +169,9 @@ def test_a_log_line_shows_its_fields_and_its_trace(
     expect(rows.first).to_be_visible()
     page.get_by_test_id("log-text").fill("http.request")
     page.get_by_test_id("log-text").press("Enter")
-    settled(page.get_by_test_id("log-results"))
-    matching = rows.filter(has_text="http.request").first
-    expect(matching).to_be_visible()
-    matching.click()
+    settled(page.get_by_test_id("log-results"), "text=http.request")
+    expect(rows.filter(has_not_text="http.request")).to_have_count(0)
+    rows.first.click()
     expect(page.get_by_test_id("log-detail").first).to_contain_text("http_route")
     page.screenshot(path=screenshots / f"logs-{theme}.png")
     page.get_by_test_id("log-trace").first.click()

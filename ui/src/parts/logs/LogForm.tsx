@@ -63,7 +63,13 @@ export function LogForm({ filter, query, live }: Props) {
     );
   }
   return (
-    <form class="log-form" onSubmit={(event) => event.preventDefault()}>
+    <form
+      class="log-form"
+      onSubmit={(event) => {
+        event.preventDefault();
+        setParams({ text }, "replace");
+      }}
+    >
       <MultiSelect
         label="Service"
         testid="log-service"
