@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 from opentelemetry.trace import SpanKind
 from taskiq import InMemoryBroker, SimpleRetryMiddleware
-from taskiq_redis import ListQueueBroker
+from taskiq.receiver import Receiver
+from taskiq_redis import ListQueueBroker, RedisStreamBroker
 from tests.instrument.integrations.workers import (
     arrived,
     attributes,
@@ -95,6 +96,57 @@ async def test_attempts_are_counted_until_the_last(instrumented: Rig) -> None:
     labels = 'job_name="flaky",job_queue="default"'
     assert 2 == instrumented.value(f"job_retries_total{{{labels}}}")
     assert 1 == instrumented.value(f'job_dead_letters_total{{{labels},reason="retries_exhausted"}}')
+    await broker.shutdown()
+
+
+@pytest.mark.parametrize("kind", [ListQueueBroker, RedisStreamBroker])
+async def test_workers_show_how_many_tasks_wait(
+    instrumented: Rig,
+    redis_url: str,
+    open_again: list[Any],
+    kind: type[ListQueueBroker | RedisStreamBroker],
+) -> None:
+    """The depth is that of the worker's queue, asked again when it is old, and makes no span."""
+    undo_redis = redis_integration.instrument(instrumented)
+    broker = kind(redis_url, queue_name=f"wk-depth-{kind.__name__}")
+    open_again.append(broker)
+    depth = f'job_queue_depth{{job_queue="{broker.queue_name}"}}'
+
+    @broker.task(task_name="add")
+    async def add() -> None:
+        pass
+
+    try:
+        Receiver(broker)
+        await broker.startup()
+        for _ in range(3):
+            await add.kiq()
+
+        async def shown() -> float | None:
+            instrumented.clock.advance(11)
+            found = instrumented.value(depth)
+            await asyncio.sleep(0.02)
+            return found
+
+        async with asyncio.timeout(20):
+            while await shown() != 3:
+                pass
+        listening = broker.listen()
+        await anext(listening)
+        await listening.aclose()
+        async with asyncio.timeout(20):
+            while await shown() == 3:
+                pass
+    finally:
+        undo_redis()
+    assert {"enqueue add"} == {span.name for span in instrumented.spans}
+
+
+async def test_brokers_that_cannot_tell_show_nothing(instrumented: Rig) -> None:
+    """Without a queue that can be asked there is no depth."""
+    broker = InMemoryBroker()
+    Receiver(broker)
+    assert {} == instrumented.samples("job_queue_depth")
     await broker.shutdown()
 
 

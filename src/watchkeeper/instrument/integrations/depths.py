@@ -15,7 +15,7 @@ _FRESH_NS = 10_000_000_000
 """Age up to which the depth that is known is shown without asking again."""
 
 
-def watch_depth(host: Host, queue: str, read: Callable[[], float], hook: str) -> None:
+def watch_depth(host: Host, queue: str, read: Callable[[], float | None], hook: str) -> None:
     """Show the depth of *queue*; it is read in the background when a scrape finds it old.
 
     The series appears with the first answer. A broker that does not answer leaves the last one.
@@ -23,14 +23,14 @@ def watch_depth(host: Host, queue: str, read: Callable[[], float], hook: str) ->
     Args:
         host: The running instrumentation.
         queue: Name of the queue.
-        read: Asks the broker; may take its time.
+        read: Asks the broker; may take its time. None means that it cannot tell now.
         hook: Name under which our own errors are counted.
     """
     _Depth(host, queue, read, hook).ask()
 
 
 class _Depth:
-    def __init__(self, host: Host, queue: str, read: Callable[[], float], hook: str) -> None:
+    def __init__(self, host: Host, queue: str, read: Callable[[], float | None], hook: str) -> None:
         self._host = host
         self._queue = queue
         self._read = read
@@ -55,7 +55,10 @@ class _Depth:
     def _answer(self) -> None:
         try:
             silence()
-            self._known = float(self._read())
+            found = self._read()
+            if found is None:
+                return
+            self._known = float(found)
             if not self._shown:
                 gauge = self._host.metrics.gauge("job.queue.depth").child((self._queue,))
                 gauge.set_function(self)

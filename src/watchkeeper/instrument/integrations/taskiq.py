@@ -1,11 +1,14 @@
 """taskiq: a producer span per task that is kicked, a consumer span per attempt, with any broker.
 
-What must travel is written into the message's labels. The commands that taskiq-redis sends for
+What must travel is written into the message's labels. Workers of taskiq-redis' lists and streams show
+how many tasks wait. The commands that taskiq-redis sends for
 its own sake are not recorded.
 """
 
 from __future__ import annotations
 
+import sys
+import weakref
 from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
 from typing import Any
@@ -16,6 +19,7 @@ from watchkeeper.instrument.domain.work import Job
 from watchkeeper.instrument.guard import guard, record_failure
 from watchkeeper.instrument.host import Host
 from watchkeeper.instrument.integrations.carrier import opened, pack, produce
+from watchkeeper.instrument.integrations.depths import watch_depth
 from watchkeeper.instrument.integrations.patch import all_of, replace
 from watchkeeper.instrument.integrations.redis import quiet
 from watchkeeper.instrument.recorder.current import activate, deactivate
@@ -115,6 +119,9 @@ class _Tasks:
             original(receiver, *args, **kwargs)
             with _GUARD:
                 self._meet(receiver.broker)
+                read = _reader(receiver.broker)
+                if read is not None:
+                    watch_depth(self._host, _queue(receiver.broker, {}), read, _HOOK)
 
         return init
 
@@ -184,3 +191,62 @@ class _Tasks:
 
 def _queue(broker: Any, labels: Any) -> str:
     return str(labels.get("queue_name") or getattr(broker, "queue_name", None) or "default")
+
+
+def _reader(broker: Any) -> Callable[[], float | None] | None:
+    """Return what asks how many tasks wait, or None if this kind of broker cannot tell."""
+    module = sys.modules.get("taskiq_redis.redis_broker")
+    if module is None:
+        return None
+    if isinstance(broker, module.ListQueueBroker):
+        command: tuple[str, ...] = ("LLEN", broker.queue_name)
+    elif isinstance(broker, module.RedisStreamBroker):
+        command = ("XINFO", "GROUPS", broker.queue_name)
+    else:
+        return None
+    reference = weakref.ref(broker)
+
+    def read() -> float | None:
+        alive = reference()
+        if alive is None:
+            return None
+        # Whoever uses these brokers has imported asyncio; connections belong to a loop.
+        try:
+            answer = sys.modules["asyncio"].run(_asked(alive.connection_pool, command))
+        except module.ResponseError:
+            return 0.0  # a stream that nobody has written to or read from is not there yet
+        return answer if isinstance(answer, int) else _lag(answer, alive.consumer_group_name)
+
+    return read
+
+
+async def _asked(pool: Any, command: tuple[str, ...]) -> Any:
+    connection = pool.connection_class(**pool.connection_kwargs)
+    try:
+        await connection.connect()
+        await connection.send_command(*command)
+        return await connection.read_response()
+    finally:
+        await connection.disconnect()
+
+
+def _lag(groups: Any, name: str) -> float | None:
+    """Return how many entries of a stream no worker of its group has been given yet.
+
+    Args:
+        groups: Redis' answer: for each group a mapping, or names and values in turn.
+        name: Name of the group.
+    """
+    for group in groups:
+        known = (
+            group if isinstance(group, dict) else dict(zip(group[::2], group[1::2], strict=True))
+        )
+        known = {_text(key): value for key, value in known.items()}
+        if _text(known["name"]) == name:
+            lag = known.get("lag")
+            return None if lag is None else float(lag)
+    return 0.0
+
+
+def _text(value: Any) -> str:
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
