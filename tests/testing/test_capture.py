@@ -8,7 +8,9 @@ import httpx
 import pytest
 from tests.corpora import corpus
 
-from watchkeeper import agent_run, llm_call, tool_call
+from watchkeeper import agent_run, get_logger, llm_call, tool_call
+from watchkeeper.instrument import redaction
+from watchkeeper.instrument.logs.logger import routed
 from watchkeeper.testing import EmbeddedServer, FixedClock, capture
 
 
@@ -44,6 +46,23 @@ def test_an_error_is_captured_and_passes_through() -> None:
         (span,) = telemetry.spans
         assert span.failed
         assert "LookupError" in span.attributes["error.type"]
+
+
+def test_lines_are_captured_under_the_settings_of_the_capture() -> None:
+    """Loggers made before write into the capture, by its own rules and levels, and back afterwards."""
+    log = get_logger("shop")
+    way = routed()
+    rules = {"voucher": "VC-[A-Z0-9]{10}"}
+    with capture(redact_patterns=rules, log_level="warning") as telemetry:
+        log.info("not this")
+        log.warning("used VC-7H2K9QX4MB", order_id=17)
+        (line,) = telemetry.logs
+        assert "used x" == redaction.cut("used x", 100)
+        assert "VC-" not in redaction.cut("used VC-7H2K9QX4MB " * 20, 30)
+
+    assert ("used [redacted:voucher]", 17) == (line.body, line.attributes["order_id"])
+    assert way == routed()
+    assert "VC-7H" in redaction.cut("used VC-7H2K9QX4MB " * 20, 30)
 
 
 def test_an_embedded_server_answers_on_its_url(tmp_path: Path) -> None:

@@ -15,7 +15,8 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Status
 from prometheus_client.parser import text_string_to_metric_families
 
 from watchkeeper.clock import Clock
-from watchkeeper.instrument import host
+from watchkeeper.instrument import host, redaction
+from watchkeeper.instrument.logs.logger import route, routed
 from watchkeeper.instrument.recorder.exporters import MemoryExporter
 from watchkeeper.instrument.runtime import Runtime, build
 from watchkeeper.instrument.settings import load
@@ -126,8 +127,8 @@ class Captured:
 def capture(clock: Clock | None = None, **settings: Any) -> Iterator[Captured]:
     """Record into memory for the length of a ``with`` block.
 
-    The domain functions (`watchkeeper.agent_run` and the others) record here; libraries are
-    instrumented by `watchkeeper.configure` only. Ids count up from 1.
+    The domain functions (`watchkeeper.agent_run` and the others) and our loggers record here;
+    libraries, ``logging`` among them, are instrumented by `watchkeeper.configure` only. Ids count up from 1.
 
     Args:
         clock: Where time comes from; a new `FixedClock` if None.
@@ -141,12 +142,16 @@ def capture(clock: Clock | None = None, **settings: Any) -> Iterator[Captured]:
     exporter = MemoryExporter()
     given = {"log_stream": io.StringIO(), "log_format": "json", "spool_dir": "", **settings}
     runtime = build(load(given, {}), clock=time, exporter=exporter, ids=CountingIds())
-    before = host.current()
+    before, way, redactor = host.current(), routed(), redaction.active()
     claims.clear()  # of an earlier capture, whose ids were the same
     host.attach(runtime)
+    route(runtime.logs, runtime.log_system.thresholds)
+    redaction.use(runtime.redactor)
     try:
         yield Captured(runtime, exporter, time)
     finally:
+        redaction.use(redactor)
+        route(*way)
         if before is None:
             host.detach()
         else:

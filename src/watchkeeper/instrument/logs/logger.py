@@ -31,6 +31,7 @@ __all__ = [
     "level_for",
     "release_structlog",
     "route",
+    "routed",
     "set_levels",
     "watch_levels",
 ]
@@ -96,6 +97,11 @@ def route(pipeline: LogPipeline | None, levels: Thresholds | int) -> None:
     """
     _ROUTE.pipeline = _plain_pipeline() if pipeline is None else pipeline
     set_levels(Thresholds(levels) if isinstance(levels, int) else levels)
+
+
+def routed() -> tuple[LogPipeline, Thresholds]:
+    """Return where entries go now and the levels in force, for a later `route` back."""
+    return _ROUTE.pipeline, _ROUTE.thresholds
 
 
 def set_levels(levels: Thresholds) -> None:
