@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 
+from watchkeeper.instrument import host as hosts
 from watchkeeper.instrument.guard import record_failure
 from watchkeeper.instrument.host import Host
 from watchkeeper.instrument.recorder.current import silence
@@ -15,26 +16,43 @@ _FRESH_NS = 10_000_000_000
 """Age up to which the depth that is known is shown without asking again."""
 
 
-def watch_depth(host: Host, queue: str, read: Callable[[], float | None], hook: str) -> None:
+def watch_depth(
+    host: Host,
+    queue: str,
+    read: Callable[[], float | None],
+    hook: str,
+    *,
+    pause_s: float = _FRESH_NS / 1e9,
+) -> None:
     """Show the depth of *queue*; it is read in the background when a scrape finds it old.
 
-    The series appears with the first answer. A broker that does not answer leaves the last one.
+    The series appears with the first answer, which is asked for until it comes. A broker that does
+    not answer later leaves the last one.
 
     Args:
         host: The running instrumentation.
         queue: Name of the queue.
         read: Asks the broker; may take its time. None means that it cannot tell now.
         hook: Name under which our own errors are counted.
+        pause_s: Seconds between two attempts to get the first answer.
     """
-    _Depth(host, queue, read, hook).ask()
+    _Depth(host, queue, read, hook, pause_s).ask()
 
 
 class _Depth:
-    def __init__(self, host: Host, queue: str, read: Callable[[], float | None], hook: str) -> None:
+    def __init__(
+        self,
+        host: Host,
+        queue: str,
+        read: Callable[[], float | None],
+        hook: str,
+        pause_s: float,
+    ) -> None:
         self._host = host
         self._queue = queue
         self._read = read
         self._hook = hook
+        self._pause_s = pause_s
         self._known = 0.0
         self._asked_ns = 0
         self._shown = False
@@ -50,11 +68,21 @@ class _Depth:
         if not self._busy.acquire(blocking=False):
             return
         self._asked_ns = self._host.clock.monotonic_ns()
-        threading.Thread(target=self._answer, name="watchkeeper-depth", daemon=True).start()
+        threading.Thread(target=self._work, name="watchkeeper-depth", daemon=True).start()
+
+    def _work(self) -> None:
+        try:
+            silence()
+            self._answer()
+            # No scrape will ask as long as there is no series.
+            while not self._shown and hosts.current() is self._host:
+                threading.Event().wait(self._pause_s)
+                self._answer()
+        finally:
+            self._busy.release()
 
     def _answer(self) -> None:
         try:
-            silence()
             found = self._read()
             if found is None:
                 return
@@ -65,5 +93,3 @@ class _Depth:
                 self._shown = True
         except Exception as error:  # noqa: BLE001 - never into the application
             record_failure(self._hook, error)
-        finally:
-            self._busy.release()
