@@ -14,6 +14,7 @@ import pytest
 from tests.instrument.recorder.collector import collecting
 
 from watchkeeper.instrument.autoload import path_entry, start
+from watchkeeper.instrument.integrations import TABLE
 from watchkeeper.testing.processes import free_port, wait_until
 
 HERE = Path(__file__).parent
@@ -65,6 +66,48 @@ def test_an_application_is_observed_from_its_first_import(tmp_path: Path) -> Non
     done = python(code, environment(tmp_path))
 
     assert (0, "plain ('threading', 'starlette')\n") == (done.returncode, done.stdout)
+
+
+@pytest.mark.parametrize(
+    ("line", "name"),
+    [("from flask import Flask", "flask"), ("from celery import Celery", "celery")],
+)
+def test_any_library_that_is_observed_starts_it(tmp_path: Path, line: str, name: str) -> None:
+    """It need not be a web framework: each library of ours will do, and is observed itself."""
+    code = (
+        f"{line}\nfrom watchkeeper.instrument.integrations import installed\n"
+        f"print({name!r} in installed())\n"
+    )
+    done = python(code, environment(tmp_path))
+
+    assert (0, "True\n") == (done.returncode, done.stdout), done.stderr
+
+
+def test_every_library_of_the_table_starts_it() -> None:
+    """None but the standard library's is forgotten."""
+    text = (path_entry() / "sitecustomize.py").read_text("utf-8")
+    missing = {
+        root
+        for row in TABLE
+        if (root := row.library.partition(".")[0]) not in sys.stdlib_module_names
+        and f'"{root}"' not in text
+    }
+    assert set() == missing
+
+
+def test_a_tool_that_starts_programs_is_left_alone(tmp_path: Path) -> None:
+    """Package managers use such libraries too, and are no applications."""
+    tool = tmp_path / "poetry"
+    tool.write_text("import sys, requests\nprint('watchkeeper' in sys.modules)\n")
+    done = subprocess.run(
+        [sys.executable, str(tool)],
+        capture_output=True,
+        text=True,
+        env=environment(tmp_path),
+        timeout=30,
+        check=False,
+    )
+    assert ("False\n", "") == (done.stdout, done.stderr)
 
 
 def test_without_the_switch_nothing_happens(tmp_path: Path) -> None:

@@ -10,8 +10,22 @@ import importlib
 import sys
 from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
 
-_LIBRARIES = frozenset(("anthropic", "fastapi", "huey", "openai", "sqlalchemy", "starlette"))
-"""httpx is left out: tools use it too, and an application that we know brings one of these."""
+_LIBRARIES = frozenset(
+    (
+        "aiohttp", "anthropic", "apscheduler", "arq", "asyncpg", "authlib", "celery", "django",
+        "fastapi", "flask", "httpx", "httpx2", "huey", "langchain_core", "loguru", "openai",
+        "psycopg", "psycopg_pool", "pydantic_ai", "redis", "requests", "sqlalchemy", "starlette",
+        "taskiq",
+    )
+)  # fmt: skip
+"""All that are observed but those of the standard library, which every program may import."""
+_TOOLS = frozenset(
+    (
+        "conda", "flit", "hatch", "honcho", "nox", "pdm", "pip", "pip3", "pipenv", "pipx", "poetry",
+        "pre-commit", "rye", "supervisord", "tox", "twine", "uv",
+    )
+)  # fmt: skip
+"""Programs that start others and use such libraries themselves."""
 
 
 class _Starter:
@@ -20,7 +34,7 @@ class _Starter:
     def find_spec(self, name: str, path: object = None, target: object = None) -> ModuleSpec | None:
         """Start watchkeeper if *name* is a library that it instruments."""
         del path, target
-        if name not in _LIBRARIES:
+        if name not in _LIBRARIES or _is_tool():
             return None
         if self in sys.meta_path:
             sys.meta_path.remove(self)
@@ -31,6 +45,11 @@ class _Starter:
         # The list of finders has changed under the import system's loop, so ask it again.
         spec: ModuleSpec | None = importlib.import_module("importlib.util").find_spec(name)
         return spec
+
+
+def _is_tool() -> bool:
+    words = getattr(sys, "argv", None) or [""]
+    return words[0].rpartition("/")[2] in _TOOLS
 
 
 def _run_next() -> None:
