@@ -20,6 +20,7 @@ from tests.instrument.recorder.collector import Answer, collecting
 from watchkeeper.cli import checks, probes
 from watchkeeper.cli.main import main
 from watchkeeper.clock import SystemClock
+from watchkeeper.instrument.settings import load
 from watchkeeper.testing import FixedClock, capture, free_port
 
 
@@ -87,6 +88,30 @@ def test_a_clock_that_is_off_is_found() -> None:
 
     assert "warn" == finding.level
     assert "behind the endpoint's" in finding.text
+
+
+@pytest.mark.parametrize("variable", ["OTEL_EXPORTER_OTLP_ENDPOINT", "WATCHKEEPER_ENDPOINT"])
+def test_the_endpoints_that_are_set_are_tried(variable: str) -> None:
+    """Whichever variable names it, the endpoint in force is asked, that of each signal once."""
+    with collecting() as collector, collecting() as guarded:
+        guarded.script.append(Answer(401))
+        settings = load({}, {variable: collector.url})
+        (finding,) = probes.check_targets(settings)
+        assert ("ok", f"endpoint {collector.url} takes OTLP") == (finding.level, finding.text)
+        apart = f"{guarded.url}/v1/logs"
+        settings = load({}, {variable: collector.url, "WATCHKEEPER_LOGS_ENDPOINT": apart})
+        levels = [found.level for found in probes.check_targets(settings)]
+        assert ["ok", "bad"] == levels
+
+
+def test_an_endpoint_for_grpc_is_reached() -> None:
+    """Of gRPC it is known whether somebody listens."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        url = f"http://127.0.0.1:{server.getsockname()[1]}"
+        (finding,) = probes.check_targets(load({"protocol": "grpc", "endpoint": url}, {}))
+        assert "ok" == finding.level
+    (finding,) = probes.check_targets(load({"protocol": "grpc", "endpoint": url}, {}))
+    assert "bad" == finding.level
 
 
 def test_a_healthy_application_has_nothing_wrong() -> None:

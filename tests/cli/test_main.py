@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import subprocess
 import sys
@@ -12,7 +13,7 @@ from tests.house.rooms import ROOT
 
 from watchkeeper.cli.main import COMMANDS, main, parser
 from watchkeeper.cli.reference import commands_page
-from watchkeeper.cli.run import service_name
+from watchkeeper.cli.run import environment, service_name
 
 
 def test_no_command_prints_help(capsys: pytest.CaptureFixture[str]) -> None:
@@ -116,3 +117,47 @@ def test_run_without_a_command_says_how(capsys: pytest.CaptureFixture[str]) -> N
     assert main(["run"]) == 1
 
     assert "watchkeeper run -- COMMAND" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("given", "arguments", "expected"),
+    [
+        ({}, [], {"SERVICE": "app", "ENDPOINT": "http://127.0.0.1:8400"}),
+        ({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://c:4318", "OTEL_SERVICE_NAME": "shop"}, [], {}),
+        ({"OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"}, [], {"SERVICE": "app"}),
+        ({"WATCHKEEPER_ENDPOINT": "http://c:1"}, [], {"SERVICE": "app", "ENDPOINT": "http://c:1"}),
+        (
+            {"WATCHKEEPER_ENDPOINT": "http://c:1", "OTEL_SERVICE_NAME": "shop"},
+            ["--endpoint", "http://d:2", "--service", "till"],
+            {"SERVICE": "till", "ENDPOINT": "http://d:2"},
+        ),
+    ],
+    ids=["nothing", "OpenTelemetry's", "gRPC", "ours", "flags"],
+)
+def test_what_is_set_wins_over_what_run_makes_up(
+    monkeypatch: pytest.MonkeyPatch,
+    given: dict[str, str],
+    arguments: list[str],
+    expected: dict[str, str],
+) -> None:
+    """A flag wins over the environment, and a variable of either kind over what is made up."""
+    for name in [name for name in os.environ if name.startswith(("WATCHKEEPER_", "OTEL_"))]:
+        monkeypatch.delenv(name)
+    for name, value in given.items():
+        monkeypatch.setenv(name, value)
+    command = ["uvicorn", "app:app"]
+    args = parser().parse_args(["run", *arguments, "--", *command])
+    made = environment(args, command)
+    found = {name: made.get(f"WATCHKEEPER_{name}") for name in ("SERVICE", "ENDPOINT")}
+    assert expected == {name: value for name, value in found.items() if value is not None}
+
+
+def test_a_settings_file_wins_over_what_run_makes_up(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """What ``watchkeeper.toml`` says is not hidden by a made up variable."""
+    (tmp_path / "watchkeeper.toml").write_text('[instrument]\nendpoint = "http://c:4318"\n')
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("WATCHKEEPER_ENDPOINT", raising=False)
+    args = parser().parse_args(["run", "--", "uvicorn", "app:app"])
+    assert "WATCHKEEPER_ENDPOINT" not in environment(args, ["uvicorn", "app:app"])

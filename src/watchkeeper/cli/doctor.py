@@ -11,7 +11,7 @@ import os
 import sys
 
 from watchkeeper.cli.checks import CHECKS, Finding, check_port
-from watchkeeper.cli.probes import check_endpoint, check_metrics
+from watchkeeper.cli.probes import check_endpoint, check_metrics, check_targets
 
 __all__ = ["HELP", "NAME", "arguments", "run"]
 
@@ -24,8 +24,7 @@ _COLOURS = {"ok": "32", "warn": "33", "bad": "31"}
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     add = parser.add_argument
-    add("--endpoint", help="OTLP/HTTP endpoint to try",
-        default=os.environ.get("WATCHKEEPER_ENDPOINT", "http://127.0.0.1:8400"))  # fmt: skip
+    add("--endpoint", help="OTLP/HTTP endpoint to try (default: those that are set)")
     add("--port", type=int, default=8400, help="port that the server would use (default: 8400)")
     add("--metrics", metavar="URL", help="metrics page of a running application to look at")
     add("--metrics-token", default=os.environ.get("WATCHKEEPER_METRICS_TOKEN", ""), metavar="TOKEN",
@@ -35,7 +34,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Print every finding; return 1 if one of them is bad."""
     findings = [finding for check in CHECKS for finding in check()]
-    findings += check_endpoint(args.endpoint, _headers()) + check_port(args.port)
+    findings += _endpoints(args.endpoint) + check_port(args.port)
     if args.metrics:
         findings += check_metrics(args.metrics, args.metrics_token)
     for finding in findings:
@@ -53,12 +52,13 @@ def _shown(finding: Finding) -> str:
     return f"{mark} {finding.text}{fix}"
 
 
-def _headers() -> dict[str, str]:
+def _endpoints(asked: str | None) -> list[Finding]:
     from watchkeeper.errors import SettingError
     from watchkeeper.instrument.settings import load
 
     try:
-        return dict(load({}).headers)
+        settings = load({})
     except SettingError:
         # `check_settings` has said so.
-        return {}
+        return check_endpoint(asked) if asked else []
+    return check_endpoint(asked, settings.headers) if asked else check_targets(settings)

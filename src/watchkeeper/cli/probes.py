@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import http.client
+import socket
+import ssl
 import urllib.error
 import urllib.request
 from collections import defaultdict
@@ -12,8 +14,11 @@ from urllib.parse import urlsplit
 
 from watchkeeper.cli.checks import Finding
 from watchkeeper.clock import Clock, SystemClock
+from watchkeeper.errors import SettingError
+from watchkeeper.instrument.settings import Settings
+from watchkeeper.instrument.settings.targets import SIGNALS, Target, target
 
-__all__ = ["check_endpoint", "check_metrics", "judge"]
+__all__ = ["check_endpoint", "check_metrics", "check_targets", "judge"]
 
 _TIMEOUT_S = 3.0
 _SKEW_S = 5.0
@@ -23,8 +28,58 @@ Samples = Mapping[str, list[tuple[Mapping[str, str], float]]]
 """Samples by name on the wire: labels and value of each."""
 
 
+def check_targets(settings: Settings) -> list[Finding]:
+    """Each place where spans or log records go takes them."""
+    found: dict[tuple[str, str], list[Finding]] = {}
+    for signal in SIGNALS:
+        try:
+            where = target(settings, signal)
+        except SettingError as error:
+            return [Finding("bad", str(error), "watchkeeper config show")]
+        if where is None:
+            continue
+        base = where.url.removesuffix(f"/v1/{signal}")
+        if (where.protocol, base) in found:
+            continue
+        if where.protocol == "grpc":
+            found[where.protocol, base] = _reached(base)
+            continue
+        path = "" if base == where.url else f"/v1/{signal}"
+        found[where.protocol, base] = check_endpoint(
+            base, dict(where.headers), path=path, tls=_tls(where)
+        )
+    return [finding for findings in found.values() for finding in findings]
+
+
+def _tls(where: Target) -> ssl.SSLContext | None:
+    try:
+        context = ssl.create_default_context(cafile=where.certificate or None)
+        if where.client_certificate:
+            context.load_cert_chain(where.client_certificate, where.client_key or None)
+    except OSError:
+        # The exporter explains it at its start; here the endpoint refuses.
+        return None
+    return context
+
+
+def _reached(url: str) -> list[Finding]:
+    parts = urlsplit(url)
+    address = (parts.hostname or "", parts.port or 4317)
+    try:
+        socket.create_connection(address, _TIMEOUT_S).close()
+    except OSError as error:
+        fix = "start your collector, or set WATCHKEEPER_ENDPOINT to where it listens for gRPC"
+        return [Finding("bad", f"endpoint {url} does not answer ({error})", fix)]
+    return [Finding("ok", f"endpoint {url} accepts connections (gRPC, not tried further)")]
+
+
 def check_endpoint(
-    url: str, headers: Mapping[str, str] | None = None, clock: Clock | None = None
+    url: str,
+    headers: Mapping[str, str] | None = None,
+    clock: Clock | None = None,
+    *,
+    path: str = "/v1/traces",
+    tls: ssl.SSLContext | None = None,
 ) -> list[Finding]:
     """The endpoint takes OTLP: it is sent one empty request, which the specification allows.
 
@@ -32,34 +87,38 @@ def check_endpoint(
         url: Base URL of OTLP/HTTP.
         headers: Headers of exports, credentials among them; never shown.
         clock: Compared with the endpoint's.
+        path: What of OTLP/HTTP is asked for below the URL; "" if the URL is whole.
+        tls: How an ``https`` endpoint is checked; default as the system does.
     """
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.hostname:
         return [Finding("bad", f"endpoint {url!r} is not a URL", "use http://host:port")]
     request = urllib.request.Request(  # noqa: S310 - the scheme was checked
-        f"{url.rstrip('/')}/v1/traces",
+        f"{url.rstrip('/')}{path}",
         data=b"",
         headers={**(headers or {}), "Content-Type": "application/x-protobuf"},
         method="POST",
     )
     try:
-        with urllib.request.urlopen(request, timeout=_TIMEOUT_S) as answer:  # noqa: S310 - as above
+        with urllib.request.urlopen(  # noqa: S310 - as above
+            request, timeout=_TIMEOUT_S, context=tls
+        ) as answer:
             found = [Finding("ok", f"endpoint {url} takes OTLP")]
             return found + _skew(answer.headers.get("Date"), clock or SystemClock())
     except urllib.error.HTTPError as error:
-        return [_refused(url, error.code)]
+        return [_refused(url, error.code, path)]
     except (OSError, http.client.HTTPException) as error:
         reason = getattr(error, "reason", error)
         fix = "start it with 'watchkeeper serve', or set WATCHKEEPER_ENDPOINT to your collector"
         return [Finding("bad", f"endpoint {url} does not answer ({reason})", fix)]
 
 
-def _refused(url: str, status: int) -> Finding:
+def _refused(url: str, status: int, path: str) -> Finding:
     if status in (401, 403):
         text = f"endpoint {url} refuses the credentials (HTTP {status})"
         return Finding("bad", text, "set WATCHKEEPER_HEADERS, for example authorization=Bearer …")
     if status in (404, 405):
-        text = f"endpoint {url} has no /v1/traces (HTTP {status}): this is not OTLP/HTTP"
+        text = f"endpoint {url} has no {path or 'such page'} (HTTP {status}): this is not OTLP/HTTP"
         return Finding("bad", text, "use the OTLP/HTTP port (4318, or 8400 of watchkeeper serve)")
     if status in (429, 502, 503, 504):
         text = f"endpoint {url} is overloaded (HTTP {status}); telemetry waits in the spool"

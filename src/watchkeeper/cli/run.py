@@ -12,6 +12,7 @@ import argparse
 import os
 import shutil
 import sys
+from collections.abc import Mapping
 
 from watchkeeper.cli.serve import default_data_dir
 from watchkeeper.errors import SettingError
@@ -26,8 +27,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     add = parser.add_argument
     add("--service", default=None, help="name of the service (default: from the command)")
-    add("--endpoint", default="http://127.0.0.1:8400",
-        help="OTLP/HTTP endpoint (default: http://127.0.0.1:8400)")  # fmt: skip
+    add("--endpoint", default=None,
+        help="OTLP/HTTP endpoint (default: what is set, or http://127.0.0.1:8400)")  # fmt: skip
     add(
         "--targets-dir", default=None, help="where scrape targets are announced (default: per user)"
     )
@@ -37,23 +38,40 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def environment(args: argparse.Namespace, command: list[str]) -> dict[str, str]:
     """Return the environment in which *command* is observed.
 
-    What the user has set wins over what is made up here.
+    What the user has set, in whatever way, wins over what is made up here.
     """
     from watchkeeper.instrument import autoload
 
     made_up = {
-        "WATCHKEEPER_SERVICE": args.service or service_name(command),
-        "WATCHKEEPER_ENDPOINT": args.endpoint,
-        "WATCHKEEPER_TARGETS_DIR": args.targets_dir or str(default_data_dir() / "targets"),
+        "service": service_name(command),
+        "endpoint": "http://127.0.0.1:8400",
+        "targets_dir": str(default_data_dir() / "targets"),
     }
-    result = {**made_up, **os.environ}
-    for name, given in (("SERVICE", args.service), ("TARGETS_DIR", args.targets_dir)):
-        if given:
-            result[f"WATCHKEEPER_{name}"] = given
+    result = dict(os.environ)
+    origins = _origins()
+    for name, value in made_up.items():
+        given = getattr(args, name)
+        if given or origins.get(name, "default") == "default":
+            result[f"WATCHKEEPER_{name.upper()}"] = given or value
     result["WATCHKEEPER_AUTOLOAD"] = "1"
     paths = [str(autoload.path_entry()), os.environ.get("PYTHONPATH", "")]
     result["PYTHONPATH"] = os.pathsep.join(path for path in paths if path)
     return result
+
+
+def _origins() -> Mapping[str, str]:
+    """Return where each setting comes from; of the protocol's default depends the endpoint's."""
+    from watchkeeper.instrument.settings import load
+
+    try:
+        origins = dict(load({}).origins)
+    except SettingError:
+        # The process that is started says so.
+        return {}
+    if origins["protocol"] != "default" and origins["endpoint"] == "default":
+        # The default endpoint of the setting follows the protocol.
+        origins["endpoint"] = origins["protocol"]
+    return origins
 
 
 def service_name(command: list[str]) -> str:
