@@ -268,6 +268,7 @@ def _start(settings: Settings) -> Runtime:
         runtime.api_logs.offer()
         host.attach(runtime)
         integrations.install(runtime, settings.instrument)
+        integrations.after_import("logging.config", runtime.stdlib.watch_config)
         for line in (note, *settings.ignored):
             if line:
                 _LOGGER.warning("watchkeeper: %s", line)

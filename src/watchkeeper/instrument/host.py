@@ -88,6 +88,10 @@ class Host(Protocol):
         """
         ...
 
+    def logging_was_configured(self) -> None:
+        """Take over the standard library's logging again: somebody has configured it anew."""
+        ...
+
     def start_loop_monitor(self) -> None:
         """Watch the lag of the running event loop, if nobody does yet."""
         ...

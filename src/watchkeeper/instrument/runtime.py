@@ -120,6 +120,11 @@ class Runtime:
             fields = {key: value for key, value in attributes.items() if value is not None}
         self.logs.write(rank, "watchkeeper", name, fields, None, 0, name)
 
+    def logging_was_configured(self) -> None:
+        """Take over the standard library's logging again: somebody has configured it anew."""
+        with guard("logs.reconfigured"):
+            self.stdlib.reclaim()
+
     def start_loop_monitor(self, loop: AbstractEventLoop | None = None) -> None:
         """Watch the lag of an event loop and take over its server's loggers, once per loop.
 

@@ -1,5 +1,6 @@
 """The Celery application of the tests, for workers in processes of their own."""
 
+import logging
 import os
 import signal
 import time
@@ -35,6 +36,8 @@ def task(**options: Any) -> Callable[[Callable[..., Any]], Any]:
 @task()
 def add(a: int, b: int) -> int:
     """Add, and say for whom."""
+    logging.getLogger("celeryapp.plain").info("adding %d and %d", a, b)
+    print("printed")  # noqa: T201 - what tasks do
     log.info("added", seen=f"{context.request_id()}/{context.user_id()}/{context.tenant_id()}")
     return a + b
 

@@ -1,5 +1,6 @@
 """Tasks of Celery: real workers of every pool, on a real Redis."""
 
+import json
 import subprocess
 import sys
 import threading
@@ -99,6 +100,32 @@ def test_a_task_is_one_trace_in_every_pool(
     lines = [log for log in collector.logs() if log.body.string_value == "added"]
     assert [attempt.trace_id] == [line.trace_id for line in lines]
     assert "r1/u1/acme" in str(lines[0])
+
+
+def test_a_worker_logs_as_everything_else_does(
+    collector: Collector, tmp_path: Path, redis_url: str
+) -> None:
+    """What Celery, its tasks and `print` say are lines of ours, though it sets up logging itself."""
+    app = sender(redis_url, "wk-logs")
+    options = ["--pool", "prefork", "--concurrency", "1", "--loglevel", "info"]
+    with run(collector, tmp_path, redis_url, "wk-logs", options):
+        assert wait_until(lambda: " ready." in said(tmp_path), 30.0), said(tmp_path)
+        app.send_task("celeryapp.add", (1, 2))
+        arrived(collector, "job celeryapp.add", 1)
+    text = (tmp_path / "worker.log").read_text("utf-8")
+    lines = [json.loads(line) for line in text.splitlines() if line.startswith("{")]
+    found = {(line["logger"], line["event"]) for line in lines}
+    assert {
+        ("celeryapp", "added"),
+        ("celeryapp.plain", "adding 1 and 2"),
+        ("celery.redirected", "printed"),
+    } <= found
+    assert [line["event"] for line in lines if line["logger"] == "celery.apps.worker"]
+    assert "/MainProcess]" not in text
+    assert "/ForkPoolWorker" not in text
+    assert "the hook" not in text
+    arrived_events = {log.body.string_value for log in collector.logs()}
+    assert {"added", "adding 1 and 2", "printed"} <= arrived_events
 
 
 def test_outcomes_are_told_apart(

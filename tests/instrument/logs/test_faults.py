@@ -73,6 +73,29 @@ def test_a_giant_value_becomes_a_short_valid_line(name: str) -> None:
     assert len(repr(rig.records[0].attributes)) < 2_000_000
 
 
+PROXY = """
+import logging, sys, watchkeeper
+class Proxy:
+    def __init__(self, logger): self.logger = logger
+    def write(self, text):
+        if text.strip(): self.logger.warning(text.strip())
+    def flush(self): pass
+watchkeeper.configure(service="proxy", endpoint="")
+sys.stdout = sys.stderr = Proxy(logging.getLogger("redirected"))
+print("printed")
+watchkeeper.get_logger("ours").info("logged")
+"""
+
+
+def test_an_output_that_leads_to_logging_loses_no_line() -> None:
+    """Where ``sys.stdout`` hands what is written to a logger, lines go to the process's output."""
+    done = subprocess.run([sys.executable, "-c", PROXY], capture_output=True, text=True, check=True)
+    lines = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [("redirected", "printed"), ("ours", "logged")] == [
+        (line["logger"], line["event"]) for line in lines
+    ]
+
+
 def test_a_giant_exception_is_cut() -> None:
     """Message, traceback and chain of an exception are bounded like every value."""
     rig = Rig(line_bytes_max=262_144, value_chars_max=16_384)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import json
 import logging
+import subprocess
 import sys
 import warnings
 from collections.abc import Iterator
@@ -271,3 +273,59 @@ def test_before_configure_lines_are_plain_json(capsys: pytest.CaptureFixture[str
     get_logger("early").info("hello", x=1)
 
     assert '"event":"hello","x":1' in capsys.readouterr().out
+
+
+CONFIGURED_LATER = """
+import json, logging, sys, watchkeeper
+watchkeeper.configure(service="late", endpoint="", log_levels="shop.db=debug")
+{how}
+logging.getLogger("shop").info("plain")
+logging.getLogger("shop.db").debug("deep")
+watchkeeper.shutdown()
+logging.getLogger("shop").info("after")
+"""
+DICT = """
+    {"version": 1, "disable_existing_loggers": False, "formatters": {"f": {"format": "FOREIGN %(message)s"}},
+    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "f"}},
+    "root": {"handlers": ["console"], "level": "WARNING"}}
+"""
+FILE = """[loggers]
+keys=root
+[handlers]
+keys=console
+[formatters]
+keys=f
+[logger_root]
+level=WARNING
+handlers=console
+[handler_console]
+class=StreamHandler
+formatter=f
+args=(sys.stderr,)
+[formatter_f]
+format=FOREIGN %(message)s
+"""
+
+
+@pytest.mark.parametrize(
+    "how",
+    [
+        f"from logging.config import dictConfig; dictConfig({DICT.strip()})",
+        f"import io, logging.config; logging.config.fileConfig(io.StringIO({FILE!r}))",
+        "logging.basicConfig(force=True, format='FOREIGN %(message)s', level='WARNING')",
+    ],
+    ids=["dictConfig", "fileConfig", "basicConfig"],
+)
+def test_logging_may_be_configured_later(how: str) -> None:
+    """Who configures `logging` after us replaces our handler, which comes back; the end is theirs."""
+    done = subprocess.run(
+        [sys.executable, "-c", CONFIGURED_LATER.format(how=how)],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    lines = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [("shop", "plain"), ("shop.db", "deep")] == [
+        (line["logger"], line["event"]) for line in lines
+    ]
+    assert "" == done.stderr

@@ -53,6 +53,8 @@ def instrument(host: Host) -> Callable[[], None]:
         (signals.task_unknown, tasks.unknown),
         (signals.task_rejected, tasks.refused),
         (signals.worker_init, tasks.worker_begins),
+        (signals.after_setup_logger, tasks.logging_begins),
+        (signals.after_setup_task_logger, tasks.logging_begins),
         (signals.worker_ready, tasks.worker_ready),
         (signals.worker_process_shutdown, tasks.child_ends),
     )
@@ -106,6 +108,11 @@ class _Tasks:
         span.set_attributes({"job.queue": str(routing_key or "default"), "job.id": str(task_id)})
         if headers is not None:
             headers.update(pack(self._host, span))
+
+    @_GUARD
+    def logging_begins(self, **_: Any) -> None:
+        """Put our handler back: a worker has replaced those of the root logger."""
+        self._host.logging_was_configured()
 
     @_GUARD
     def began(self, task: Any = None, task_id: Any = None, **_: Any) -> None:
@@ -265,15 +272,19 @@ def _moment(eta: Any) -> datetime | None:
         return None
 
 
-def _reader(app: Any, name: str) -> Callable[[], float]:
+def _reader(app: Any, name: str) -> Callable[[], float | None]:
     reference = weakref.ref(app)
 
-    def read() -> float:
+    def read() -> float | None:
         alive = reference()
         if alive is None:
             return 0.0
         with alive.connection_for_read() as connection:
-            answer = connection.default_channel.queue_declare(name, passive=True)
+            try:
+                answer = connection.default_channel.queue_declare(name, passive=True)
+            except connection.channel_errors as error:
+                # Until something is published, Redis has no queue of the name.
+                return 0.0 if str(getattr(error, "code", "")) == "404" else None
             return float(answer.message_count)
 
     return read

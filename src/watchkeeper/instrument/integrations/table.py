@@ -10,7 +10,7 @@ import logging
 import sys
 from collections.abc import Callable, Iterable
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from watchkeeper.errors import SettingError
 from watchkeeper.instrument.guard import guard, log_once, record_failure
@@ -18,7 +18,7 @@ from watchkeeper.instrument.host import Host
 from watchkeeper.instrument.integrations.imports import ImportWatch
 from watchkeeper.instrument.integrations.missing import MissingPackage
 
-__all__ = ["TABLE", "Integration", "install", "installed", "uninstall"]
+__all__ = ["TABLE", "Integration", "after_import", "install", "installed", "uninstall"]
 
 
 class Integration(NamedTuple):
@@ -101,6 +101,19 @@ def install(host: Host, names: str | Iterable[str] = "auto") -> None:
         else:
             watch.after(row.library, partial(_switch_on, host, row))
     watch.start()
+
+
+def after_import(name: str, callback: Callable[[Any], None]) -> None:
+    """Call *callback* with the module *name* once it is imported; to be called after `install`.
+
+    Args:
+        name: Name of the module.
+        callback: What to call, at once if the module is imported already.
+    """
+    if name in sys.modules:
+        callback(sys.modules[name])
+    elif _STATE.watch is not None:
+        _STATE.watch.after(name, lambda: callback(sys.modules[name]))
 
 
 def uninstall(names: Iterable[str] | None = None) -> None:

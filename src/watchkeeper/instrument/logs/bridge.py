@@ -5,16 +5,20 @@ from __future__ import annotations
 import logging
 import sys
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from itertools import islice
 from typing import Any
 
 from watchkeeper.instrument.logs.levels import Thresholds
 from watchkeeper.instrument.logs.logger import LEVELS, active, level_for
+from watchkeeper.instrument.logs.reconfigured import after_basic_config, after_config
 
 __all__ = ["RELAY", "Bridge", "StdlibLogging"]
 
-_SERVERS = ("uvicorn", "uvicorn.error", "uvicorn.access", "gunicorn.error", "hypercorn.error")
+_SERVERS = (
+    "uvicorn", "uvicorn.error", "uvicorn.access", "gunicorn.error", "hypercorn.error",
+    "django.server", "celery.task",
+)  # fmt: skip
 """Loggers of servers that bring handlers of their own and do not propagate."""
 _ACCESS = ("uvicorn.access", "gunicorn.access", "hypercorn.access")
 _STANDARD_COUNT = len(vars(logging.makeLogRecord({})))
@@ -112,6 +116,8 @@ class StdlibLogging:
         self._level: int | None = None
         self._captures = False
         self._levels: dict[str, int] = {}
+        self._thresholds: Thresholds | None = None
+        self._undo: list[Callable[[], None]] = []
 
     def install(self, threshold: int) -> None:
         """Put the bridge on the root logger, take over servers' loggers and capture warnings."""
@@ -123,6 +129,29 @@ class StdlibLogging:
         self.take_over()
         self._captures = logging._warnings_showwarning is None  # type: ignore[attr-defined]  # noqa: SLF001 - the only way to see whether someone captures already
         logging.captureWarnings(capture=True)
+        self._undo.append(after_basic_config(self.reclaim))
+
+    def watch_config(self, config: Any) -> None:
+        """Hear of what the application configures by the module ``logging.config``, just imported."""
+        self._undo.append(after_config(config, self.reclaim))
+
+    def reclaim(self) -> None:
+        """Take over again, after the application or a server has configured ``logging`` anew."""
+        if self._level is None:
+            return
+        root = logging.getLogger()
+        if self._bridge not in root.handlers:
+            # What was there before is gone by the application's own will.
+            self._set_aside = [kept for kept in self._set_aside if kept[0] is not root]
+            self._level = root.level
+            self._take_handlers(root)
+            root.addHandler(self._bridge)
+        self.take_over()
+        if self._thresholds is not None:
+            for name in ("watchkeeper", *self._thresholds.trees):
+                # Off by ``disable_existing_loggers``, whose author did not know that they exist.
+                logging.getLogger(name).disabled = False
+            self.set_levels(self._thresholds)
 
     def set_levels(self, levels: Thresholds) -> None:
         """Give the root logger and the roots of trees their levels; others get theirs back.
@@ -130,6 +159,7 @@ class StdlibLogging:
         Below them ``logging`` itself finds the longest name that fits. A logger that the
         application gave a level of its own keeps it, unless it is named here.
         """
+        self._thresholds = levels
         for name in [name for name in self._levels if name not in levels.trees]:
             logging.getLogger(name).setLevel(self._levels.pop(name))
         for name, number in levels.trees.items():
@@ -157,6 +187,8 @@ class StdlibLogging:
 
     def uninstall(self) -> None:
         """Put everything back."""
+        for undo in self._undo:
+            undo()
         root = logging.getLogger()
         root.removeHandler(self._bridge)
         for logger, handler in self._set_aside:
@@ -168,6 +200,7 @@ class StdlibLogging:
         for name, level in self._levels.items():
             logging.getLogger(name).setLevel(level)
         self._levels = {}
+        self._thresholds, self._undo = None, []
         if self._level is not None:
             root.setLevel(self._level)
         if self._captures:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import sys
 from collections.abc import Callable
 from typing import Any, TextIO
@@ -14,7 +15,8 @@ class Sink:
     """Writes whole lines to a stream.
 
     Without a stream it writes to what ``sys.stdout`` is at that moment, so that redirection and
-    test capture work.
+    test capture work, but not to one that hands what it is given to a logger: Celery's workers put
+    one there, and each line would come back as another.
 
     Args:
         stream: Where to write, or None.
@@ -25,6 +27,7 @@ class Sink:
         self._given = stream
         self._lost = lost
         self._seen: TextIO | None = None
+        self._stream: Any = None
         self._buffer: Any = None
         self._complained = False
 
@@ -41,8 +44,10 @@ class Sink:
         stream = sys.stdout if self._given is None else self._given
         try:
             if stream is not self._seen:
-                self._buffer = getattr(stream, "buffer", None)
                 self._seen = stream
+                self._stream = stream if self._given is not None else _own(stream)
+                self._buffer = getattr(self._stream, "buffer", None)
+            stream = self._stream
             if self._buffer is None:
                 stream.write(line.decode())
                 stream.flush()
@@ -65,3 +70,12 @@ class Sink:
                 f"watchkeeper: log lines cannot be written ({error}); they are counted in "
                 "watchkeeper_telemetry_dropped_total and still sent to the endpoint\n"
             )
+
+
+def _own(stream: TextIO) -> TextIO | None:
+    """Return *stream*, or the process's own output if *stream* would bring lines back to us."""
+    if getattr(stream, "buffer", None) is None and isinstance(
+        getattr(stream, "logger", None), logging.Logger
+    ):
+        return sys.__stdout__
+    return stream
