@@ -13,7 +13,7 @@ from typing import Any
 from opentelemetry.trace import NonRecordingSpan, SpanKind, StatusCode
 
 from watchkeeper.instrument.derive_http import HttpMetrics
-from watchkeeper.instrument.exemplars import exemplar
+from watchkeeper.instrument.exemplars import exemplar, left_out
 from watchkeeper.instrument.genai import GenAi
 from watchkeeper.instrument.genai_names import content_fields, operation_of
 from watchkeeper.instrument.metrics import Histogram, MetricSet
@@ -132,6 +132,22 @@ class Derived:
         self._rejects.reasons_max = reasons_max
 
     def _on_db(self, span: RecordedSpan, attributes: Mapping[str, Any]) -> None:
+        template = span.template
+        if (
+            template is not None
+            and template.owner is self
+            and span.status_code is StatusCode.UNSET
+            and "error.type" not in attributes
+        ):
+            child = template.series
+        else:
+            child = self._db_child(span, attributes)
+        seconds = (span.end_ns - span.start_ns) / 1e9
+        child.observe(seconds, (span.trace_id, span.span_id) if span.flags & 1 else left_out(span))
+        if seconds >= self._slow_s and self._slow is not None:
+            self._slow(span, seconds)
+
+    def _db_child(self, span: RecordedSpan, attributes: Mapping[str, Any]) -> Histogram:
         get = attributes.get
         key = (
             attributes["db.system.name"],
@@ -148,10 +164,9 @@ class Derived:
             if len(self._db_children) >= _CACHE_MAX:
                 self._db_children.clear()
             self._db_children[key] = child
-        seconds = (span.end_ns - span.start_ns) / 1e9
-        child.observe(seconds, exemplar(span))
-        if seconds >= self._slow_s and self._slow is not None:
-            self._slow(span, seconds)
+        if span.template is not None and not key[3] and not key[4]:
+            span.template.owner, span.template.series = self, child
+        return child
 
     def _on_job(self, span: RecordedSpan, attributes: Mapping[str, Any]) -> None:
         name, queue = _text(attributes["job.name"]), _text(attributes.get("job.queue"))

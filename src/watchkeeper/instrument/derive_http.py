@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from opentelemetry.trace import StatusCode
 
@@ -22,6 +22,14 @@ _METHODS = frozenset(
 _OURS = "watchkeeper"
 
 
+class _Served(NamedTuple):
+    """The series of one combination of labels."""
+
+    duration: Histogram
+    sent: Histogram
+    labels: tuple[str, ...]
+
+
 class HttpMetrics:
     """Updates the HTTP metrics of one process from its ended spans.
 
@@ -34,7 +42,7 @@ class HttpMetrics:
         self._sent = metrics.histogram("http.server.response.body.size")
         self._received = metrics.histogram("http.server.request.body.size")
         self._client = metrics.histogram("http.client.request.duration")
-        self._servers: dict[tuple[Any, ...], tuple[Histogram, tuple[str, ...]]] = {}
+        self._servers: dict[tuple[Any, ...], _Served] = {}
         self._clients: dict[tuple[Any, ...], Histogram] = {}
 
     def on_server(self, span: RecordedSpan, attributes: Mapping[str, Any]) -> None:
@@ -46,6 +54,27 @@ class HttpMetrics:
         if span.parent_id and not span.parent_remote and span.scope_name != _OURS:
             return
         get = attributes.get
+        template = span.template
+        if template is not None and template.owner is self:
+            found = template.series.get(
+                (get("http.route"), get("http.response.status_code"), get("error.type"))
+            )
+        else:
+            found = None
+        if found is None:
+            found = self._found(span, attributes)
+        # The exemplar is written out here: a call less for each request.
+        found.duration.observe(
+            (span.end_ns - span.start_ns) / 1e9,
+            (span.trace_id, span.span_id) if span.flags & 1 else left_out(span),
+        )
+        if "http.response.body.size" in attributes:
+            found.sent.observe(attributes["http.response.body.size"])
+        if "http.request.body.size" in attributes:
+            self._received.child(found.labels).observe(attributes["http.request.body.size"])
+
+    def _found(self, span: RecordedSpan, attributes: Mapping[str, Any]) -> _Served:
+        get = attributes.get
         method = get("http.request.method")
         if method is None:
             method = get("http.method")
@@ -56,16 +85,13 @@ class HttpMetrics:
         found = self._servers.get(key)
         if found is None:
             found = self._served(key, span)
-        duration, labels = found
-        # The exemplar is written out here: a call less for each request.
-        duration.observe(
-            (span.end_ns - span.start_ns) / 1e9,
-            (span.trace_id, span.span_id) if span.flags & 1 else left_out(span),
-        )
-        if "http.response.body.size" in attributes:
-            self._sent.child(labels).observe(attributes["http.response.body.size"])
-        if "http.request.body.size" in attributes:
-            self._received.child(labels).observe(attributes["http.request.body.size"])
+        template = span.template
+        if template is not None:
+            # Its method and scheme are those of the template.
+            if template.owner is not self or len(template.series) >= _CACHE_MAX:
+                template.owner, template.series = self, {}
+            template.series[key[1], key[2], key[4]] = found
+        return found
 
     def on_client(self, span: RecordedSpan, attributes: Mapping[str, Any]) -> None:
         """Count a request that was sent."""
@@ -96,9 +122,7 @@ class HttpMetrics:
             (span.trace_id, span.span_id) if span.flags & 1 else left_out(span),
         )
 
-    def _served(
-        self, key: tuple[Any, ...], span: RecordedSpan
-    ) -> tuple[Histogram, tuple[str, ...]]:
+    def _served(self, key: tuple[Any, ...], span: RecordedSpan) -> _Served:
         method, route, status, scheme, error = key
         failed = span.status_code is StatusCode.ERROR
         labels = (
@@ -110,7 +134,7 @@ class HttpMetrics:
         child = self._server.child((*labels, _text(error) or ("_OTHER" if failed else "")))
         if len(self._servers) >= _CACHE_MAX:
             self._servers.clear()
-        found = self._servers[key] = (child, labels)
+        found = self._servers[key] = _Served(child, self._sent.child(labels), labels)
         return found
 
 

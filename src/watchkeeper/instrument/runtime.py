@@ -115,10 +115,7 @@ class Runtime:
         rank = LEVELS[level]
         if rank.number < self.log_system.thresholds["watchkeeper"]:
             return
-        fields = attributes
-        if None in fields.values():
-            fields = {key: value for key, value in attributes.items() if value is not None}
-        self.logs.write(rank, "watchkeeper", name, fields, None, 0, name)
+        self.logs.write(rank, "watchkeeper", name, attributes, None, 0, name)
 
     def logging_was_configured(self) -> None:
         """Take over the standard library's logging again: somebody has configured it anew."""

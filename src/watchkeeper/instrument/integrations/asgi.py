@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, NamedTuple
 
+from opentelemetry.context import Context
 from opentelemetry.trace import SpanKind
 
 from watchkeeper.instrument import host as hosts
@@ -56,6 +57,8 @@ _HEADERS = frozenset(
         b"transfer-encoding",
     )
 )
+_OVER: Scope = {"method": ""}
+"""Stands in for the scope of a request that is over."""
 _SHARED_MAX = 512
 """Kinds of requests that are remembered; the memory starts anew past it."""
 _LISTS = frozenset((b"tracestate", b"baggage"))
@@ -99,14 +102,10 @@ class Server:
             receive: As the ASGI server gave it.
             send: As the ASGI server gave it.
         """
-        if scope["path"] == self._front.metrics_path and scope["method"] in ("GET", "HEAD"):
-            await self._answer_scrape(scope, send)
-            return
-        if self._front.pages and scope["path"] in self._front.pages:
-            await self._answer_page(scope, receive, send)
-            return
-        request = self._begin(scope, receive, send)
+        request = self.begin(scope, receive, send)
         if request is None:
+            if await self.answered(scope, receive, send):
+                return
             await app(scope, receive, send)
             return
         try:
@@ -154,7 +153,34 @@ class Server:
         await send({"type": "http.response.start", "status": found.status, "headers": headers})
         await send({"type": "http.response.body", "body": found.body})
 
-    def _begin(self, scope: Scope, receive: Receive, send: Send) -> Request | None:
+    async def answered(self, scope: Scope, receive: Receive, send: Send) -> bool:
+        """Answer a request for a page of ours; returns whether it was one."""
+        path = scope["path"]
+        if path == self._front.metrics_path and scope["method"] in ("GET", "HEAD"):
+            await self._answer_scrape(scope, send)
+            return True
+        if path in self._front.pages:
+            await self._answer_page(scope, receive, send)
+            return True
+        return False
+
+    def begin(self, scope: Scope, receive: Receive, send: Send) -> Request | None:
+        """Begin to record a request; None if it is for a page of ours, or cannot be recorded.
+
+        Run the application with the result's `receive` and `send`, tell its `failed` what it raised,
+        and `close` it.
+
+        Args:
+            scope: Of type ``http`` and not marked yet.
+            receive: As the ASGI server gave it.
+            send: As the ASGI server gave it.
+        """
+        front = self._front
+        path = scope["path"]
+        if path in front.pages or (
+            path == front.metrics_path and scope["method"] in ("GET", "HEAD")
+        ):
+            return None
         try:
             given: dict[bytes, bytes] = {}
             for name, value in scope["headers"]:
@@ -177,12 +203,8 @@ class Server:
             attributes = _attributes(shared, scope, given)
             attributes["request.id"] = name_of
             parent = None
-            if self._foreign:
-                parent = propagation.extract(_getter(scope))
-            elif b"traceparent" in given or b"baggage" in given:
-                parent = propagation.extract_w3c(
-                    given.get(b"traceparent"), given.get(b"tracestate"), given.get(b"baggage")
-                )
+            if self._foreign or b"traceparent" in given or b"baggage" in given:
+                parent = self._parent(scope, given)
             span = self._start(
                 shared.name, SpanKind.SERVER, attributes, parent, None, None, shared.template
             )
@@ -200,6 +222,13 @@ class Server:
             record_failure(HOOK, error)
             return None
         return request
+
+    def _parent(self, scope: Scope, given: dict[bytes, bytes]) -> Context | None:
+        if self._foreign:
+            return propagation.extract(_getter(scope))
+        return propagation.extract_w3c(
+            given.get(b"traceparent"), given.get(b"tracestate"), given.get(b"baggage")
+        )
 
     def _share(self, kind: _Kind) -> _Shared:
         """Make what all requests of a kind share."""
@@ -223,7 +252,8 @@ class Server:
 class Request(Exchange):
     """One request being served."""
 
-    __slots__ = ("_declared", "_receive", "_received", "_scope", "_send", "receive")
+    _received = 0
+    _declared = -1
 
     def __init__(
         self,
@@ -235,12 +265,15 @@ class Request(Exchange):
         receive: Receive,
         send: Send,
     ) -> None:
-        Exchange.__init__(self, front, span, active, request_id)
+        # What the base class does, written out: a call less for each request.
+        self._front = front
+        self.span = span
+        self.request_id = request_id
+        self._active = active
         self._scope = scope
         self._send = send
         self._receive = self.receive = receive
-        self._received = 0
-        self._declared = -1
+        active.inc()
 
     async def count(self) -> Message:
         """Receive for the application, and add up a body whose size nobody declared."""
@@ -274,6 +307,9 @@ class Request(Exchange):
         if not self.finished:
             self.finish()
         self.leave()
+        # The scope refers to this object: without the way back both are freed at once, and not when
+        # the garbage collector comes.
+        self._scope = _OVER
 
     def template(self) -> str:
         """Return the template of the route, or "" if no route matched."""

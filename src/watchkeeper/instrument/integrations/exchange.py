@@ -8,7 +8,6 @@ its place among the requests in flight, and at its end the access event. How byt
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import suppress
 from contextvars import Token
 from random import getrandbits
 from typing import Any
@@ -107,44 +106,27 @@ class Exchange:
         request_id: Its id.
     """
 
-    __slots__ = (
-        "_active",
-        "_bound",
-        "_error",
-        "_front",
-        "_outside",
-        "_unbind",
-        "at_end",
-        "complete",
-        "end_ns",
-        "finished",
-        "request_id",
-        "route",
-        "size",
-        "span",
-        "status",
-    )
+    route: str | None = None
+    """Template of the route, where the framework's integration has told it."""
+    status: int | None = None
+    size = 0
+    """Bytes of the body so far."""
+    complete = False
+    """The whole answer was handed to the server, or is about to be."""
+    finished = False
+    at_end: Callable[[], None] | None = None
+    """Called once when the request ends, within its context."""
+    end_ns: int | None = None
+    _error: BaseException | None = None
+    _outside: Token[Context] | None = None
+    _bound: Bound | None = None
+    _unbind: Token[Bound] | None = None
 
     def __init__(self, front: Front, span: RecordedSpan, active: Gauge, request_id: str) -> None:
         self._front = front
         self.span = span
         self.request_id = request_id
-        self.route: str | None = None
-        """Template of the route, where the framework's integration has told it."""
-        self.status: int | None = None
-        self.size = 0
-        """Bytes of the body so far."""
-        self.complete = False
-        """The whole answer was handed to the server, or is about to be."""
-        self.finished = False
-        self.at_end: Callable[[], None] | None = None
-        """Called once when the request ends, within its context."""
-        self.end_ns: int | None = None
-        self._error: BaseException | None = None
         self._active = active
-        self._outside: Token[Context] | None = None
-        self._bound: Bound | None = None
-        self._unbind: Token[Bound] | None = None
         active.inc()
 
     def enter(self, parent: Context | None = None) -> None:
@@ -169,9 +151,12 @@ class Exchange:
         found = BOUND.get()
         if found.request_id == self.request_id:
             self._bound = found
-        # Another context: there is nothing to restore.
-        with suppress(ValueError, RuntimeError):
+        self._unbind = None
+        try:
             BOUND.reset(unbind)
+        except (ValueError, RuntimeError):
+            # Another context: there is nothing to restore.
+            return
 
     def failed(self, error: BaseException) -> None:
         """Learn what the application raised, or what its framework made an answer of."""
@@ -254,23 +239,18 @@ class Exchange:
                 fields[name] = attributes[name]
         status = self.status
         level = "error" if status is None else _LEVELS[status // 100 if status < 600 else 5]
-        bound = self._bound
-        if BOUND.get().request_id == self.request_id or bound is None:
-            self._log_within(level, fields)
-            return
-        unbind = BOUND.set(bound)
-        self._log_within(level, fields)
-        BOUND.reset(unbind)
-
-    def _log_within(self, level: str, fields: dict[str, object]) -> None:
-        # The last part may be sent from elsewhere: from a task, under a span of the application.
         event = self._front.host.event
-        if current_span(None) is self.span:
-            event("http.request", level, fields)
-            return
-        token = activate(self.span)
+        bound = self._bound
+        if bound is None or BOUND.get().request_id == self.request_id:
+            if current_span(None) is self.span:
+                event("http.request", level, fields)
+                return
+            bound = BOUND.get()
+        # The last part may be sent from elsewhere: from a task, under a span of the application.
+        unbind, token = BOUND.set(bound), activate(self.span)
         event("http.request", level, fields)
         deactivate(token)
+        BOUND.reset(unbind)
 
 
 def request_id(given: str | None) -> str:

@@ -75,7 +75,22 @@ class _Statements:
 
     def do_execute(self, cursor: Any, statement: str, parameters: Any, context: Any) -> bool | None:
         """Run a statement; True says that it was run."""
-        return self._run("do_execute", context, (cursor, statement, parameters, context))
+        span = self._begin(context, statement)
+        if span is None:
+            return None
+        # As `_run` does, without its look-ups by name: this is the way of nearly every statement.
+        try:
+            dialect = context.dialect
+            for other in dialect.dispatch.do_execute:
+                if other != self.do_execute and other(cursor, statement, parameters, context):
+                    break
+            else:
+                dialect.do_execute(cursor, statement, parameters, context)
+        except BaseException as error:
+            failed(span, error, _HOOK)
+            raise
+        span.end()
+        return True
 
     def do_executemany(
         self, cursor: Any, statement: str, parameters: Any, context: Any
@@ -154,11 +169,14 @@ class _Pools:
 
     def connecting(self, original: Callable[[Any], Any]) -> Callable[[Any], Any]:
         """Return what stands in for ``Pool.connect``: times the wait, counts what failed."""
+        now = self._now
 
         def connect(pool: Any) -> Any:
             try:
-                started = self._now()
-                state = self._state(pool)
+                started = now()
+                state = pool.__dict__.get(_STATE)
+                if state is None or state.owner is not self:
+                    state = self._met(pool)
             except Exception as error:  # noqa: BLE001 - never into the application
                 record_failure(_HOOK, error)
                 return original(pool)
@@ -171,7 +189,7 @@ class _Pools:
             finally:
                 state.pending -= 1
             try:
-                ended = self._now()
+                ended = now()
                 state.wait.observe((ended - started) / 1e9)
                 record = connection._connection_record  # noqa: SLF001 - the only way to its record
                 record.info[_BORROWED] = (ended, state)
@@ -202,10 +220,6 @@ class _Pools:
             family.child((state.name,)).inc()
         except Exception as failure:  # noqa: BLE001 - never into the application
             record_failure(_HOOK, failure)
-
-    def _state(self, pool: Any) -> PoolState:
-        state: PoolState | None = pool.__dict__.get(_STATE)
-        return state if state is not None and state.owner is self else self._met(pool)
 
     def _met(self, pool: Any) -> PoolState:
         dialect = getattr(pool, "_dialect", None)

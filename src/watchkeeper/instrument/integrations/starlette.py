@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 from watchkeeper.instrument.host import Host
@@ -30,12 +29,24 @@ def instrument(host: Host) -> Callable[[], None]:
 def wrap_call(cls: Any, server: Server) -> Callable[[], None]:
     """Replace ``__call__`` of an ASGI application class; returns the undo function."""
     original = cls.__dict__["__call__"]
-    serve, lifespan = server.serve, server.lifespan
+    begin, answered, lifespan = server.begin, server.answered, server.lifespan
 
     async def call(self: Any, scope: Scope, receive: Receive, send: Send) -> None:
         kind = scope["type"]
         if kind == "http" and MARK not in scope:
-            await serve(partial(original, self), scope, receive, send)
+            request = begin(scope, receive, send)
+            if request is None:
+                if not await answered(scope, receive, send):
+                    await original(self, scope, receive, send)
+                return
+            # As `Server.serve` does: a coroutine less for each request.
+            try:
+                await original(self, scope, request.receive, request.send)
+            except BaseException as error:
+                request.failed(error)
+                raise
+            finally:
+                request.close()
             return
         if kind == "lifespan" and MARK not in scope:
             scope[MARK] = True

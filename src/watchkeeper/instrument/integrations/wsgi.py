@@ -136,6 +136,10 @@ class Server:
         return request
 
 
+_OVER: Environ = {}
+"""Stands in for the environ of a request that is over."""
+
+
 class Request(Exchange):
     """One request being served, and the iterable that its server gets."""
 
@@ -265,6 +269,13 @@ class Request(Exchange):
             raise
         finally:
             self.finish()
+
+    def finish(self) -> None:
+        """Count the request, write its access event and end its span, once."""
+        Exchange.finish(self)
+        # The environ refers to this object: without the way back both are freed at once, and not
+        # when the garbage collector comes.
+        self._environ = _OVER
 
     def _complete(self) -> None:
         # Also an answer of 5xx: unlike in ASGI, the application has returned by now.

@@ -154,7 +154,8 @@ class LogPipeline:
             fields: Further values, cleaned and redacted here.
             exc_info: As in a call of the standard library's loggers.
             time_ns: When it happened, nanoseconds since the epoch; 0 means now.
-            event_name: Name of the event if the vocabulary declares it.
+            event_name: Name of the event if the vocabulary declares it; its fields that are None are
+                left out.
             template: The event before values were filled in, by which floods are recognised.
         """
         thread = self._thread
@@ -228,6 +229,8 @@ class LogPipeline:
             entry |= fields
             attributes |= fields
         else:
+            if event_name:
+                fields = {key: value for key, value in fields.items() if value is not None}
             text = self._add_checked(entry, attributes, fields, [text, *bound.texts])
         trace = self._add_exception(entry, attributes, exc_info) if exc_info else ""
         if gate is not None and gate.rates and level.number < 30 and name in gate.rates:

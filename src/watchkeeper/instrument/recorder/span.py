@@ -5,7 +5,7 @@ from __future__ import annotations
 import traceback
 from collections.abc import Mapping, Sequence
 from types import TracebackType
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from opentelemetry.trace import (
     Span,
@@ -82,10 +82,13 @@ class Template:
     changes none of them.
     """
 
-    __slots__ = ("attributes", "encoded")
+    __slots__ = ("attributes", "encoded", "owner", "series")
 
     def __init__(self, attributes: dict[str, AttributeValue]) -> None:
         self.attributes = attributes
+        self.owner: object = None
+        self.series: Any = None
+        """What its owner, who derives metrics from the spans, keeps at hand for them."""
         self.encoded = b""
         """The attributes as the encoder writes them, once it has."""
 
