@@ -178,7 +178,7 @@ def test_a_signals_own_values_win() -> None:
     """Headers, timeout, compression and certificates of one signal leave the other's alone."""
     settings = settings_of(
         HEADERS="a=1", LOGS_HEADERS="b=2", TIMEOUT="9000", LOGS_TIMEOUT="2000",
-        LOGS_COMPRESSION="none", CERTIFICATE="/a", LOGS_CERTIFICATE="/b",
+        COMPRESSION="gzip", LOGS_COMPRESSION="none", CERTIFICATE="/a", LOGS_CERTIFICATE="/b",
     )  # fmt: skip
     traces, logs = target(settings, "traces"), target(settings, "logs")
 
@@ -188,6 +188,30 @@ def test_a_signals_own_values_win() -> None:
         ((("a", "1"),), 9.0, True, "/a"),
         ((("b", "2"),), 2.0, False, "/b"),
     ) == tuple((t.headers, t.timeout_s, t.compress, t.certificate) for t in (traces, logs))
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "compression", "packed"),
+    [
+        ("http://localhost:4318", "auto", False),
+        ("http://127.0.0.2:4318", "auto", False),
+        ("http://[::1]:4318", "auto", False),
+        ("http://collector:4318", "auto", True),
+        ("http://127.evil.example", "auto", True),
+        ("http://localhost:4318", "gzip", True),
+        ("http://collector:4318", "none", False),
+    ],
+)
+def test_what_stays_on_this_machine_is_not_packed(
+    endpoint: str,
+    compression: str,
+    packed: bool,  # noqa: FBT001 - a parameter of the test
+) -> None:
+    """By default requests are compressed unless they go to a loopback address."""
+    goal = target(load({"endpoint": endpoint, "compression": compression}, {}), "traces")
+
+    assert goal is not None
+    assert packed is goal.compress
 
 
 def test_the_processors_timeout_only_shortens() -> None:

@@ -50,16 +50,14 @@ class Bound:
         self.user_id = user_id
         self.tenant_id = tenant_id
         self.fields = fields
-        self.entry: dict[str, str] = {}
+        self.entry: dict[str, str] = {"request_id": request_id} if request_id else {}
         """The ids under their names in a line of JSON."""
-        self.attributes: dict[str, str] = {}
+        self.attributes: dict[str, str] = {"request.id": request_id} if request_id else {}
         """The ids under their names in a log record."""
         self.texts: tuple[str, ...] = ()
         """Those ids that were not made here, and may hold anything."""
-        if request_id:
-            self.entry["request_id"] = self.attributes["request.id"] = request_id
-            if len(request_id) != 32 or not request_id.isalnum():
-                self.texts = (request_id,)
+        if request_id and (len(request_id) != 32 or not request_id.isalnum()):
+            self.texts = (request_id,)
         if user_id:
             self.entry["user_id"] = self.attributes["user.id"] = user_id
             self.texts += (user_id,)

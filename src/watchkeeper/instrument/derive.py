@@ -81,6 +81,10 @@ class Derived:
         if kind is SpanKind.CLIENT and "db.system.name" in attributes:
             self._on_db(span, attributes)
             return
+        template = span.template
+        if template is not None and template.owner is self._genai:
+            self._genai.on_call(span, attributes, template.series)
+            return
         operation = operation_of(attributes)
         if operation is not None:
             self._genai.on_span(span, attributes, operation)

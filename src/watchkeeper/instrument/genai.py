@@ -11,6 +11,8 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
+from opentelemetry.trace import StatusCode
+
 from watchkeeper.instrument.exemplars import exemplar, left_out
 from watchkeeper.instrument.genai_names import (
     AGENT,
@@ -42,9 +44,10 @@ _PENDING_MAX = 4_096
 class _Calls:
     """The series of one combination of operation, provider, model and error, made when needed."""
 
-    __slots__ = ("costs", "duration", "first_chunk", "input", "latest", "output")
+    __slots__ = ("costs", "duration", "first_chunk", "input", "key", "latest", "output")
 
-    def __init__(self, duration: Histogram) -> None:
+    def __init__(self, key: tuple[str, str, str, str], duration: Histogram) -> None:
+        self.key = key
         self.duration = duration
         self.first_chunk: Histogram | None = None
         self.input: Histogram | None = None
@@ -90,6 +93,7 @@ class GenAi:
         self._steps = metrics.histogram("agent.run.steps")
         self._tool = metrics.histogram("gen_ai.execute_tool.duration")
         self._calls: dict[tuple[str, str, str, str], _Calls] = {}
+        self._agents: dict[tuple[str, str, str], tuple[Histogram, Counter, Histogram]] = {}
 
     def on_span(self, span: RecordedSpan, attributes: Mapping[str, Any], operation: str) -> None:
         """Update the metrics that *span* stands for."""
@@ -134,10 +138,11 @@ class GenAi:
         name = text_of(attributes, AGENT)
         error = error_of(span, attributes)
         seconds = (span.end_ns - span.start_ns) / 1e9
-        self._agent.child((name, error)).observe(seconds, exemplar(span))
         known = attributes.get("agent.outcome")
         outcome = known or ("error" if error else "success")
-        self._runs.child((name, outcome)).inc()
+        series = self._agents.get((name, error, outcome)) or self._agents_of(name, error, outcome)
+        series[0].observe(seconds, exemplar(span))
+        series[1].inc()
         calls, tools = self._note(span, 0, 0)
         steps = attributes.get("agent.run.steps")
         if steps is None:
@@ -147,11 +152,23 @@ class GenAi:
             fields = run_fields(attributes, name, error)
             fields |= {"agent.outcome": outcome, "agent.run.steps": steps, "duration_s": seconds}
             self.tell(span, "agent.run", "error" if error else "info", fields)
-        self._steps.child((name,)).observe(steps)
+        series[2].observe(steps)
         if self._latest:
             histogram = self._metrics.histogram
             histogram("gen_ai.invoke_agent.inference_calls").child((name,)).observe(calls)
             histogram("gen_ai.invoke_agent.tool_calls").child((name,)).observe(tools)
+
+    def _agents_of(
+        self, name: str, error: str, outcome: str
+    ) -> tuple[Histogram, Counter, Histogram]:
+        if len(self._agents) >= _CACHE_MAX:
+            self._agents.clear()
+        found = self._agents[name, error, outcome] = (
+            self._agent.child((name, error)),
+            self._runs.child((name, outcome)),
+            self._steps.child((name,)),
+        )
+        return found
 
     def _on_inference(
         self, span: RecordedSpan, attributes: Mapping[str, Any], operation: str
@@ -162,9 +179,10 @@ class GenAi:
         self._note(span, 1, 0)
         provider, model = text_of(attributes, PROVIDER), text_of(attributes, MODEL)
         key = (operation, provider, model, error_of(span, attributes))
-        series = self._calls.get(key)
-        if series is None:
-            series = self._series(key)
+        series = self._calls.get(key) or self._series(key)
+        template = span.template
+        if template is not None and not key[3]:
+            template.owner, template.series = self, series
         link = (span.trace_id, span.span_id) if span.flags & 1 else left_out(span)
         series.duration.observe((span.end_ns - span.start_ns) / 1e9, link)
         if "gen_ai.response.time_to_first_chunk" in attributes:
@@ -172,10 +190,9 @@ class GenAi:
             if series.first_chunk is None:
                 series.first_chunk = self._first_chunk.child(key[:3])
             series.first_chunk.observe(first_chunk, link)
-        is_ours = span.scope_name == "watchkeeper"
-        usage = self._count_tokens(series, key, attributes, is_ours=is_ours)
+        usage = self._count_tokens(series, key, attributes)
         run = RUN.get()
-        cost = self._charge(series, attributes, key, usage, run, is_ours=is_ours)
+        cost = self._charge(series, attributes, key, usage, run)
         if run is not None:
             run.add(usage, cost)
         if self.tell is not None and span.span_id not in claimed:
@@ -184,6 +201,39 @@ class GenAi:
             self.tell(span, "llm.call", "error" if key[3] else "info", fields)
         if self._latest:
             self._repeat_in_new_names(series, key, span, usage)
+
+    def on_call(self, span: RecordedSpan, attributes: Mapping[str, Any], series: _Calls) -> None:
+        """Update the metrics of an `llm_call` whose series are known, with fewer steps."""
+        get = attributes.get
+        if (
+            span.status_code is not StatusCode.UNSET
+            or "error.type" in attributes
+            or "gen_ai.usage.cache_read.input_tokens" in attributes
+            or "gen_ai.usage.cache_creation.input_tokens" in attributes
+            or "gen_ai.response.time_to_first_chunk" in attributes
+            or series.input is None
+            or series.output is None
+            or self._latest
+        ):
+            self._on_inference(span, attributes, series.key[0])
+            return
+        self._note(span, 1, 0)
+        series.duration.observe(
+            (span.end_ns - span.start_ns) / 1e9,
+            (span.trace_id, span.span_id) if span.flags & 1 else left_out(span),
+        )
+        given, made = get("gen_ai.usage.input_tokens"), get("gen_ai.usage.output_tokens")
+        usage = NO_USAGE
+        if given is not None and made is not None:
+            usage = Usage(given, made, 0, 0, get("gen_ai.usage.reasoning.output_tokens", 0))
+            series.input.observe(given)
+            series.output.observe(made)
+            if usage.reasoning:
+                self._details.child((*series.key[1:3], "reasoning")).inc(usage.reasoning)
+        run = RUN.get()
+        cost = self._charge(series, attributes, series.key, usage, run)
+        if run is not None:
+            run.add(usage, cost)
 
     def _repeats(self, span: RecordedSpan) -> bool:
         """Tell whether a span repeats a call that something else counts, and hand on its steps."""
@@ -203,7 +253,7 @@ class GenAi:
     def _series(self, key: tuple[str, str, str, str]) -> _Calls:
         if len(self._calls) >= _CACHE_MAX:
             self._calls.clear()
-        made = self._calls[key] = _Calls(self._duration.child(key))
+        made = self._calls[key] = _Calls(key, self._duration.child(key))
         return made
 
     def _count_tokens(
@@ -211,10 +261,8 @@ class GenAi:
         series: _Calls,
         key: tuple[str, str, str, str],
         attributes: Mapping[str, Any],
-        *,
-        is_ours: bool,
     ) -> Usage:
-        given, made, read, created, reasoning = usage_of(attributes, is_ours=is_ours)
+        given, made, read, created, reasoning = usage_of(attributes)
         if given is None and made is None:
             return NO_USAGE
         if read + created > (given or 0):
@@ -243,11 +291,9 @@ class GenAi:
         key: tuple[str, str, str, str],
         usage: Usage,
         run: Run | None,
-        *,
-        is_ours: bool,
     ) -> float | None:
-        cost = attributes.get(COST[0]) if is_ours else first(attributes, COST)
-        if cost is None or (self._own and not is_ours and self._is_own(attributes, key)):
+        cost = first(attributes, COST)
+        if cost is None or (self._own and self._is_own(attributes, key)):
             if not (usage.input_tokens or usage.output_tokens):
                 return None
             cost = self._price(attributes, key[1], key[2], usage)

@@ -109,30 +109,14 @@ def error_of(span: RecordedSpan, attributes: Mapping[str, Any]) -> str:
     return "_OTHER"
 
 
-def usage_of(
-    attributes: Mapping[str, Any], *, is_ours: bool = False
-) -> tuple[Any, Any, int, int, int]:
-    """Return tokens of input and output, None where unknown, and those cached, written and reasoned.
-
-    Args:
-        attributes: Of a span.
-        is_ours: The span is one of ours: only the names of the conventions are in use.
-    """
+def usage_of(attributes: Mapping[str, Any]) -> tuple[Any, Any, int, int, int]:
+    """Return tokens of input and output, None where unknown, and those cached, written and reasoned."""
     if "gen_ai.usage.output_tokens" in attributes:
         # The names of the conventions, read without a search: these are the usual ones.
         given = attributes.get("gen_ai.usage.input_tokens")
         made = attributes["gen_ai.usage.output_tokens"]
     else:
         given, made = first(attributes, _INPUT), first(attributes, _OUTPUT)
-    if is_ours:
-        get = attributes.get
-        return (
-            given,
-            made,
-            get(_CACHE_READ[0], 0),
-            get(_CACHE_CREATION[0], 0),
-            get(_REASONING[0], 0),
-        )
     return (
         given,
         made,

@@ -77,6 +77,8 @@ class ForeignSpans:
 class _View:
     """An SDK span under the names that our own spans have."""
 
+    template = None
+
     def __init__(self, span: Any) -> None:
         context = span.context
         self.name = span.name

@@ -10,16 +10,19 @@ from opentelemetry.trace import SpanKind
 from opentelemetry.util.types import AttributeValue
 
 from watchkeeper.instrument import context
+from watchkeeper.instrument.context import BOUND
 from watchkeeper.instrument.domain.content import content_hash, content_text
 from watchkeeper.instrument.domain.scope import CallableScope, fail, reset
 from watchkeeper.instrument.host import Host
-from watchkeeper.instrument.recorder.span import RecordedSpan
+from watchkeeper.instrument.recorder.span import RecordedSpan, Template
 from watchkeeper.instrument.usage import RUN, Run
 from watchkeeper.vocabulary.limits import limit
 
 __all__ = ["AgentRun", "ToolCall", "agent_run", "finish_run", "look_for_loop", "tool_call"]
 
 _ID_MAX = 512
+_KINDS_MAX = 1_024
+"""Agents that are remembered; the memory starts anew past it."""
 _KEPT_MAX = limit("agent_calls_kept_max")
 _LOGGED = (
     "gen_ai.agent.name",
@@ -36,6 +39,21 @@ _LOGGED = (
     "error.type",
 )
 """Attributes of the span that the log event repeats."""
+
+
+_KINDS: dict[str, tuple[str, Template]] = {}
+"""Names and common attributes of the spans of runs, by the agent's name."""
+
+
+def _kind(name: str) -> tuple[str, Template]:
+    if len(_KINDS) >= _KINDS_MAX:
+        _KINDS.clear()
+    attributes: dict[str, AttributeValue] = {
+        "gen_ai.operation.name": "invoke_agent",
+        "gen_ai.agent.name": name,
+    }
+    found = _KINDS[name] = (f"invoke_agent {name}", Template(attributes))
+    return found
 
 
 class AgentRun(CallableScope):
@@ -96,22 +114,23 @@ class AgentRun(CallableScope):
         )
 
     def _start(self, host: Host) -> RecordedSpan:
-        attributes: dict[str, AttributeValue] = {
-            "gen_ai.operation.name": "invoke_agent",
-            "gen_ai.agent.name": self._name,
-        }
-        for name, given in (
-            ("gen_ai.conversation.id", self._conversation_id),
-            ("user.id", self._user_id or context.user_id()),
-            ("tenant.id", self._tenant_id or context.tenant_id()),
-        ):
-            if given:
-                attributes[name] = str(given)[:_ID_MAX]
+        span_name, template = _KINDS.get(self._name) or _kind(self._name)
+        attributes = template.attributes.copy()
+        bound = BOUND.get()
+        conversation, user, tenant = self._conversation_id, self._user_id, self._tenant_id
+        if conversation:
+            attributes["gen_ai.conversation.id"] = str(conversation)[:_ID_MAX]
+        if user or bound.user_id:
+            attributes["user.id"] = str(user or bound.user_id)[:_ID_MAX]
+        if tenant or bound.tenant_id:
+            attributes["tenant.id"] = str(tenant or bound.tenant_id)[:_ID_MAX]
         if host.settings.capture_content:
             prompt = content_text(host, self._input)
             if prompt is not None:
                 attributes["gen_ai.input.messages"] = prompt
-        span = host.recorder.start(f"invoke_agent {self._name}", SpanKind.INTERNAL, attributes)
+        span = host.recorder.start(
+            span_name, SpanKind.INTERNAL, attributes, None, None, None, template
+        )
         self._run.parent = RUN.get()
         self._enter_again()
         return span

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextvars import Token
+from itertools import islice
 from typing import Any, TypeVar, cast
 
 from opentelemetry.context import Context
@@ -18,32 +19,60 @@ from watchkeeper.instrument.domain.streams import WatchedStream
 from watchkeeper.instrument.guard import record_failure
 from watchkeeper.instrument.host import Host
 from watchkeeper.instrument.recorder.clean import clean_value
-from watchkeeper.instrument.recorder.span import RecordedSpan
+from watchkeeper.instrument.recorder.span import RecordedSpan, Template
 from watchkeeper.instrument.usage import CALL, RUN, Attempted, Run, Usage, above, claims
 
 __all__ = ["LlmCall", "llm_call"]
 
 _HOOK = "domain.llm_call"
 _NAME_MAX = 512
-_LOGGED = (
-    "gen_ai.operation.name",
-    "gen_ai.provider.name",
-    "gen_ai.request.model",
-    "gen_ai.response.model",
-    "gen_ai.agent.name",
-    "gen_ai.response.time_to_first_chunk",
-    "gen_ai.usage.input_tokens",
-    "gen_ai.usage.output_tokens",
-    "gen_ai.usage.cache_read.input_tokens",
-    "llm.cost_usd",
-    "llm.tool_calls",
-    "http.request.resend_count",
-    "gen_ai.input.messages",
-    "gen_ai.output.messages",
-    "error.type",
+_KINDS_MAX = 1_024
+"""Kinds of calls that are remembered; the memory starts anew past it."""
+_LOGGED = frozenset(
+    (
+        "gen_ai.operation.name",
+        "gen_ai.provider.name",
+        "gen_ai.request.model",
+        "gen_ai.response.model",
+        "gen_ai.agent.name",
+        "gen_ai.response.time_to_first_chunk",
+        "gen_ai.usage.input_tokens",
+        "gen_ai.usage.output_tokens",
+        "gen_ai.usage.cache_read.input_tokens",
+        "llm.cost_usd",
+        "llm.tool_calls",
+        "http.request.resend_count",
+        "gen_ai.input.messages",
+        "gen_ai.output.messages",
+        "error.type",
+    )
 )
 """Attributes of the span that the log event repeats."""
 _Stream = TypeVar("_Stream")
+
+
+_Kind = tuple[str, str, str, str, str]
+"""Operation, provider, model, agent and tenant."""
+_KINDS: dict[_Kind, tuple[str, Template, dict[str, Any]]] = {}
+"""Names and common attributes of the spans of calls, and which of these are logged, by their kind."""
+
+
+def _kind(kind: _Kind) -> tuple[str, Template, dict[str, Any]]:
+    operation, provider, model, agent, tenant = kind
+    attributes: dict[str, AttributeValue] = {
+        "gen_ai.operation.name": operation,
+        "gen_ai.provider.name": provider,
+        "gen_ai.request.model": model,
+    }
+    if agent:
+        attributes["gen_ai.agent.name"] = agent
+    if tenant:
+        attributes["tenant.id"] = tenant
+    if len(_KINDS) >= _KINDS_MAX:
+        _KINDS.clear()
+    logged = {name: value for name, value in attributes.items() if name in _LOGGED}
+    found = _KINDS[kind] = (f"{operation} {model}", Template(attributes), logged)
+    return found
 
 
 class LlmCall(Scope):
@@ -60,6 +89,7 @@ class LlmCall(Scope):
     _complete = True
     _open_host: Host | None = None
     _stream_error: BaseException | None = None
+    _logged: dict[str, Any]
 
     def __init__(
         self,
@@ -186,30 +216,24 @@ class LlmCall(Scope):
         if self._provider not in prices.WARMED:
             prices.warm_prices(self._provider, self._model, host.settings.llm_prices)
         run = self._run = RUN.get()
-        attributes: dict[str, Any] = {
-            "gen_ai.operation.name": self._operation,
-            "gen_ai.provider.name": self._provider,
-            "gen_ai.request.model": self._model,
-        }
+        agent = "" if run is None else run.name
+        kind = (self._operation, self._provider, self._model, agent, context.tenant_id())
+        name, template, self._logged = _KINDS.get(kind) or _kind(kind)
+        attributes: dict[str, Any] = template.attributes.copy()
         if self._max_tokens is not None:
             attributes["gen_ai.request.max_tokens"] = clean_value(self._max_tokens, _NAME_MAX)
         if self._temperature is not None:
             attributes["gen_ai.request.temperature"] = clean_value(self._temperature, _NAME_MAX)
         if self._is_stream:
             attributes["gen_ai.request.stream"] = True
-        if run is not None:
-            attributes["gen_ai.agent.name"] = run.name
-        tenant = context.tenant_id()
-        if tenant:
-            attributes["tenant.id"] = tenant
         if host.settings.capture_content:
             self._answer.keep_content = True
             prompt = content_text(host, self._input)
             if prompt is not None:
                 attributes["gen_ai.input.messages"] = prompt
         self._started_ns = host.clock.monotonic_ns()
-        name = f"{self._operation} {self._model}"
-        span = host.recorder.start(name, SpanKind.CLIENT, attributes, _parent() if above else None)
+        parent = _parent() if above else None
+        span = host.recorder.start(name, SpanKind.CLIENT, attributes, parent, None, None, template)
         claims.add(span.span_id, span.parent_id)
         self._token_call = CALL.set(self)
         self._open_host = host
@@ -320,7 +344,11 @@ class LlmCall(Scope):
     def _log(
         self, host: Host, found: Mapping[str, Any], kind: str | None, duration_s: float
     ) -> None:
-        fields: dict[str, Any] = {name: found[name] for name in _LOGGED if name in found}
+        fields = self._logged.copy()
+        # What was there at the start is in it already.
+        for name, value in islice(found.items(), len(fields), None):
+            if name in _LOGGED:
+                fields[name] = value
         fields["duration_s"] = duration_s
         host.event(
             "llm.call",

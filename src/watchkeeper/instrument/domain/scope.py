@@ -47,7 +47,15 @@ class Scope(ABC):
 
     def __enter__(self) -> Self:
         """Start the span."""
-        self._open()
+        host = hosts.current()
+        if host is None or self._span is not None:
+            return self
+        try:
+            span = self._start(host)
+            self._token = activate(span)
+            self._host, self._span = host, span
+        except Exception as error:  # noqa: BLE001 - never into the application
+            record_failure(self.hook, error)
         return self
 
     def __exit__(
@@ -61,8 +69,7 @@ class Scope(ABC):
 
     async def __aenter__(self) -> Self:
         """Start the span."""
-        self._open()
-        return self
+        return self.__enter__()
 
     async def __aexit__(
         self,
@@ -83,17 +90,6 @@ class Scope(ABC):
 
     def _leave(self) -> None:  # noqa: B027 - most units of work set none
         """Restore the context variables that `_start` set."""
-
-    def _open(self) -> None:
-        host = hosts.current()
-        if host is None or self._span is not None:
-            return
-        try:
-            span = self._start(host)
-            self._token = activate(span)
-            self._host, self._span = host, span
-        except Exception as error:  # noqa: BLE001 - never into the application
-            record_failure(self.hook, error)
 
     def _close(self, error: BaseException | None) -> None:
         host, span, token = self._host, self._span, self._token
@@ -161,7 +157,7 @@ class CallableScope(Scope):
         return called
 
     def _steps(self, inner: Generator[Any, None, Any]) -> Generator[Any, None, Any]:
-        self._open()
+        self.__enter__()
         failure: BaseException | None = None
         try:
             while True:
@@ -180,7 +176,7 @@ class CallableScope(Scope):
             self._close(failure)
 
     async def _steps_async(self, inner: AsyncGenerator[Any, None]) -> AsyncGenerator[Any, None]:
-        self._open()
+        self.__enter__()
         failure: BaseException | None = None
         try:
             async for item in inner:

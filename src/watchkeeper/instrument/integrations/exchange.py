@@ -44,8 +44,6 @@ _REQUEST_ID_MAX = 128
 _SIZE_DIGITS_MAX = 15
 _PORTS = {"http": 80, "https": 443}
 _SCHEMES = frozenset(_PORTS)
-_LOGGED = ("http.route", "http.response.status_code", "client.address", "error.type")
-"""Attributes of the span that the access event repeats, if they are there."""
 _LEVELS = ("info", "info", "info", "info", "warning", "error")
 
 
@@ -230,14 +228,17 @@ class Exchange:
 
     def _log(self) -> None:
         attributes = self.span.attributes
+        get = attributes.get
+        status = self.status
         fields: dict[str, object] = {
             "http.request.method": attributes["http.request.method"],
             "url.path": attributes["url.path"],
+            "http.route": get("http.route"),
+            "http.response.status_code": status,
+            "client.address": get("client.address"),
         }
-        for name in _LOGGED:
-            if name in attributes:
-                fields[name] = attributes[name]
-        status = self.status
+        if "error.type" in attributes:
+            fields["error.type"] = attributes["error.type"]
         level = "error" if status is None else _LEVELS[status // 100 if status < 600 else 5]
         event = self._front.host.event
         bound = self._bound

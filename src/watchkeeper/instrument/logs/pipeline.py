@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from threading import get_ident
 from typing import Any
 
 import orjson
@@ -41,9 +42,13 @@ _OWN = frozenset(
 )
 """Keys whose values are not looked at for secrets: they are ours, or the settings'."""
 _LARGE = 1 << 40
+_NOTHING: Mapping[str, object] = {}
+_THREADS_MAX = 1_024
+"""Threads that are remembered as none of watchkeeper's; the memory starts anew past it."""
 _NAMES_MAX = 4_096
 """Names of fields that are remembered as ordinary ones; the memory starts anew past it."""
 _NAME_CHARS = 200
+_SECOND_NS = 1_000_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,14 +74,6 @@ class Options:
     value_chars_max: int
     stdout: bool = True
     """Whether the sink gets the lines; False where a file alone does."""
-
-
-class _Thread(threading.local):
-    """What is known of the thread that asks."""
-
-    writing = False
-    own: bool | None = None
-    """Whether it is one of watchkeeper's, once that was looked for."""
 
 
 class LogPipeline:
@@ -123,8 +120,11 @@ class LogPipeline:
             self._harmless = frozenset()
         self._ordinary: set[str] = set()
         self._second = (-1, "")
-        self._ids = (0, 0, "", "")
-        self._thread = _Thread()
+        self._ids = (0, 0, _shown_ids(0, 0))
+        self._writing: set[int] = set()
+        """Threads in the middle of writing an entry."""
+        self._strangers: set[int] = set()
+        """Threads that are none of watchkeeper's."""
         self._gate = gate
         self._file = file
         self._last = b""
@@ -158,11 +158,11 @@ class LogPipeline:
                 left out.
             template: The event before values were filled in, by which floods are recognised.
         """
-        thread = self._thread
-        if thread.writing:
+        thread, writing = get_ident(), self._writing
+        if thread in writing:
             self._failed()
             return
-        thread.writing = True
+        writing.add(thread)
         try:
             text = event if type(event) is str else shown(event, self._chars_max)
             if len(text) > self._chars_max:
@@ -180,7 +180,7 @@ class LogPipeline:
         except Exception:  # noqa: BLE001 - logging must never raise into the application
             self._failed()
         finally:
-            thread.writing = False
+            writing.discard(thread)
 
     def _write(  # noqa: C901, PLR0912 - the path of every line; each call would cost
         self,
@@ -206,8 +206,14 @@ class LogPipeline:
                 return
         bound = BOUND.get()
         second, stamp = self._second
-        if time_ns // 1_000_000_000 != second:
-            stamp = self._new_second(time_ns // 1_000_000_000)
+        if time_ns // _SECOND_NS != second:
+            stamp = self._new_second(time_ns // _SECOND_NS)
+        ids = self._ids
+        if ids[1] != span_id or ids[0] != trace_id:
+            ids = self._ids = (trace_id, span_id, _shown_ids(trace_id, span_id))
+        if bound.fields:
+            fields = {**bound.fields, **fields}
+        plain = text in self._harmless and not bound.texts and self._are_plain(fields)
         entry: dict[str, object] = {
             "time": stamp % (time_ns // 1000 % 1_000_000),
             "level": level.name,
@@ -215,39 +221,30 @@ class LogPipeline:
             "event": text,
             **self._static,
             **bound.entry,
+            **ids[2],
+            **(fields if plain else _NOTHING),
         }
-        attributes: dict[str, Any] = {**bound.attributes}
-        if trace_id:
-            ids = self._ids
-            if ids[1] != span_id or ids[0] != trace_id:
-                ids = self._ids = (trace_id, span_id, f"{trace_id:032x}", f"{span_id:016x}")
-            entry["trace_id"] = ids[2]
-            entry["span_id"] = ids[3]
-        if bound.fields:
-            fields = {**bound.fields, **fields}
-        if text in self._harmless and not bound.texts and self._are_plain(fields):
-            entry |= fields
-            attributes |= fields
-        else:
-            if event_name:
-                fields = {key: value for key, value in fields.items() if value is not None}
-            text = self._add_checked(entry, attributes, fields, [text, *bound.texts])
+        attributes: dict[str, Any] = {**bound.attributes, **(fields if plain else _NOTHING)}
+        if not plain:
+            texts = [text, *bound.texts]
+            text = self._add_checked(entry, attributes, fields, texts, nulls=not event_name)
         trace = self._add_exception(entry, attributes, exc_info) if exc_info else ""
-        if gate is not None and gate.rates and level.number < 30 and name in gate.rates:
+        if gate is not None and level.number < 30 and name in gate.rates:
             entry["sample_rate"] = attributes["log.sample_rate"] = gate.rates[name]
         line = self._line(entry, trace) if self._console else self._json(entry)
         if gate is not None and not event_name:
             if self._is_repeated(gate, (logger, level.number, name), line, time_ns, held):
                 return
             if held:
-                entry["suppressed"] = attributes["log.suppressed.lines"] = held
-                line = self._line(entry, trace)
+                line = self._with_held(entry, attributes, trace, held)
         if self._stdout:
             self._sink.write(line)
         if self._file is not None:
             self._file(self._json(entry) if self._console else line, time_ns)
         emit = self._emit
-        if emit is not None and (event_name or not self._is_own()):
+        if emit is not None and (
+            event_name or get_ident() in self._strangers or self._is_strange()
+        ):
             emit(
                 (
                     time_ns, level.severity, level.text, text, attributes, trace_id, span_id, flags,
@@ -255,12 +252,21 @@ class LogPipeline:
                 )
             )  # fmt: skip
 
-    def _is_own(self) -> bool:
-        own = self._thread.own
-        if own is None:
-            own = threading.current_thread().name.startswith(_OWN_THREADS)
-            self._thread.own = own
-        return own
+    def _with_held(
+        self, entry: dict[str, object], attributes: dict[str, Any], trace: str, held: int
+    ) -> bytes:
+        """Return the line once more, with the count of those that were held back before it."""
+        entry["suppressed"] = attributes["log.suppressed.lines"] = held
+        return self._line(entry, trace)
+
+    def _is_strange(self) -> bool:
+        """Tell whether this thread is none of watchkeeper's, and remember it if so."""
+        if threading.current_thread().name.startswith(_OWN_THREADS):
+            return False
+        if len(self._strangers) >= _THREADS_MAX:
+            self._strangers.clear()
+        self._strangers.add(get_ident())
+        return True
 
     def _is_repeated(
         self, gate: Gate, key: tuple[str, int, str], line: bytes, time_ns: int, held: int
@@ -300,8 +306,12 @@ class LogPipeline:
         attributes: dict[str, Any],
         fields: Mapping[str, object],
         texts: list[str],
+        *,
+        nulls: bool,
     ) -> str:
         """Add *fields*, cleaned, mask every secret of the entry, and return its event."""
+        if not nulls:
+            fields = {key: value for key, value in fields.items() if value is not None}
         self._add_fields(entry, attributes, fields, texts)
         harmless = self._redactor.harmless
         for text in texts:
@@ -389,6 +399,11 @@ class LogPipeline:
         if len(line_bytes) > self._line_bytes_max:
             line_bytes = _shortened(entry, len(line_bytes), self._line_bytes_max)
         return line_bytes
+
+
+def _shown_ids(trace_id: int, span_id: int) -> dict[str, str]:
+    """Return the ids as a line shows them: none outside of a trace."""
+    return {"trace_id": f"{trace_id:032x}", "span_id": f"{span_id:016x}"} if trace_id else {}
 
 
 def _ids_of(span: Span) -> tuple[int, int, int]:

@@ -47,7 +47,7 @@ def _fast(variable: ContextVar[Context], key: str) -> tuple[CurrentSpan, AttachS
 
     def attach(span: Span, context: Context | None = None) -> Token[Context]:
         values = variable.get() if context is None else context
-        return variable.set(Context({**values, key: span}))
+        return variable.set(Context({**values, key: span} if values else {key: span}))
 
     return current, attach
 

@@ -21,7 +21,7 @@ __all__ = ["ExportArguments", "ExportSettings"]
 _OFF = False
 _NONE: Mapping[str, str] = MappingProxyType({})
 _protocol = parse.one_of("http/protobuf", "grpc")
-_compression = parse.one_of("gzip", "none")
+_compression = parse.one_of("auto", "gzip", "none")
 
 
 def _for(signal: str, default: object, brief: str, parser: Any, name: str, *otel: Any) -> Any:
@@ -96,8 +96,8 @@ class ExportSettings(RedactionSettings):
         "OTEL_EXPORTER_OTLP_INSECURE",
     )
     compression: str = row(
-        "gzip",
-        "`gzip` or `none`.",
+        "auto",
+        "`gzip`, `none`, or `auto`: gzip unless the endpoint is on this machine.",
         _compression,
         "WATCHKEEPER_COMPRESSION",
         "OTEL_EXPORTER_OTLP_COMPRESSION",

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import NamedTuple
+from urllib.parse import urlsplit
 
 from watchkeeper.errors import SettingError
 from watchkeeper.instrument import parse
@@ -12,6 +14,7 @@ from watchkeeper.instrument.settings.table import Settings
 __all__ = ["SIGNALS", "Target", "target"]
 
 SIGNALS = ("traces", "logs")
+_LOOPBACK = re.compile(r"127\.\d+\.\d+\.\d+")
 
 
 class Target(NamedTuple):
@@ -68,11 +71,23 @@ def target(settings: Settings, signal: str) -> Target | None:
         url,
         tuple(headers.items()),
         _timeout_s(settings, signal),
-        (own["compression"] or settings.compression) == "gzip",
+        _compresses(own["compression"] or settings.compression, url),
         own["certificate"] or settings.certificate,
         own["client_certificate"] or settings.client_certificate,
         own["client_key"] or settings.client_key,
     )
+
+
+def _compresses(compression: str, url: str) -> bool:
+    if compression != "auto":
+        return compression == "gzip"
+    try:
+        host = urlsplit(url).hostname or ""
+    except ValueError:
+        # Said where the URL is used.
+        return True
+    # Packing costs more than what passes through memory.
+    return not (host in {"localhost", "::1"} or _LOOPBACK.fullmatch(host))
 
 
 _OWN = (
