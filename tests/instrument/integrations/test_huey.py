@@ -14,6 +14,7 @@ from huey.exceptions import CancelExecution
 from huey.serializer import SignedSerializer
 from opentelemetry.trace import SpanKind, StatusCode
 from tests.instrument.rig import Rig
+from tests.services import needed
 
 from watchkeeper.instrument import context
 from watchkeeper.instrument.integrations import huey as integration
@@ -276,7 +277,7 @@ def redis_socket(tmp_path: Path) -> Iterator[str]:
     """Run a Redis server on a socket of its own."""
     program = shutil.which("redis-server")
     if program is None:
-        pytest.skip("redis-server is not installed")
+        needed("redis-server")
     path = str(tmp_path / "redis.sock")
     server = subprocess.Popen(
         [program, "--port", "0", "--unixsocket", path, "--save", "", "--dir", str(tmp_path)],

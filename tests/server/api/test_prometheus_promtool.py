@@ -11,6 +11,7 @@ from collections.abc import Iterator
 import pytest
 import uvicorn
 from tests.server.api.prometheus_app import NOON_S, application, fill
+from tests.services import needed
 
 from watchkeeper.server.store.store import Store
 from watchkeeper.testing.clock import FixedClock
@@ -34,7 +35,7 @@ def url(store: Store, clock: FixedClock) -> Iterator[str]:
 def _promtool(*args: str) -> str:
     program = shutil.which("promtool")
     if program is None:
-        pytest.skip("promtool is not installed (Debian: apt install prometheus)")
+        needed("promtool")
     done = subprocess.run([program, *args], capture_output=True, text=True, timeout=20, check=False)
     assert 0 == done.returncode, done.stderr
     return done.stdout

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from tests.corpora import corpus
+from tests.services import needed
 
 from watchkeeper.define.render.prometheus import rule_file
 from watchkeeper.define.rules import shipped_rules
@@ -48,7 +49,7 @@ def test_verdicts_are_prometheus(name: str) -> None:
 def test_promtool_agrees(name: str) -> None:
     """Debian's promtool (2.42, which knows the old naming rules only) says the same."""
     if shutil.which("promtool") is None:
-        pytest.skip("promtool is missing; tests/debian.sh installs it")
+        needed("promtool")
     path = corpus("rulefmt") / f"{name}.yaml"
     done = subprocess.run(
         ["promtool", "check", "rules", str(path)], capture_output=True, timeout=20, check=False
