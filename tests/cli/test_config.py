@@ -33,10 +33,20 @@ def test_only_changed_settings_on_request() -> None:
 
 
 def test_secrets_are_masked() -> None:
-    """Header values never appear."""
-    found = rows(changed=True, environ={"WATCHKEEPER_HEADERS": "authorization=Bearer abc123xyz"})
+    """Header values never appear, nor keys in an endpoint's query or in the resource."""
+    environ = {
+        "WATCHKEEPER_HEADERS": "authorization=Bearer abc123xyz",
+        "WATCHKEEPER_TRACES_ENDPOINT": "https://c.example/v1/traces?team=a&api_key=abc123xyz",
+        "WATCHKEEPER_RESOURCE": "team.name=a,team.token=abc123xyz",
+        "WATCHKEEPER_LOG_LEVELS": "shop.auth=debug",
+    }
+    found = rows(changed=True, environ=environ)
 
     assert "[secret]" == found["headers"]["value"]
+    assert {"team.name": "a", "team.token": "[secret]"} == found["resource"]["value"]
+    assert "https://c.example/v1/traces?team=a&api_key=" in found["traces_endpoint"]["value"]
+    assert "shop.auth" in found["log_levels"]["value"]
+    assert "[secret]" not in str(found["log_levels"])
     assert "abc123xyz" not in str(found)
 
 

@@ -168,6 +168,19 @@ def test_a_bad_value_in_opentelemetrys_variable_is_passed_over() -> None:
     assert "OTEL_BSP_MAX_QUEUE_SIZE is ignored" in settings.ignored[0]
 
 
+def test_an_endpoint_holds_no_login() -> None:
+    """A password in a URL is refused without being told, and in OpenTelemetry's variable ignored."""
+    given = "http://bob:pa55word@c.example:4318"
+    with pytest.raises(SettingError, match="credentials are headers") as caught:
+        load({"endpoint": given}, {})
+    assert "pa55word" not in str(caught.value)
+    settings = load({}, {"OTEL_EXPORTER_OTLP_ENDPOINT": given})
+    assert "http://127.0.0.1:4318" == settings.endpoint
+    (note,) = settings.ignored
+    assert "OTEL_EXPORTER_OTLP_ENDPOINT is ignored" in note
+    assert "pa55word" not in note
+
+
 def test_a_secret_is_never_shown() -> None:
     """Headers appear neither in the settings' text nor in an error about them."""
     settings = load({"headers": {"authorization": "hunter2"}}, {})

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 __all__ = ["HELP", "NAME", "arguments", "rows", "run"]
@@ -40,17 +41,23 @@ def rows(*, changed: bool, environ: Mapping[str, str] | None = None) -> dict[str
     Raises:
         SettingError: A setting is unknown, or its value cannot be read.
     """
+    from watchkeeper.instrument.redaction.build import build
     from watchkeeper.instrument.settings import TABLE, load
 
     settings = load({}, environ)
+    redactor = build(replace(settings, redact=True))
     found: dict[str, dict[str, Any]] = {}
     for name, row in TABLE.items():
         origin = settings.origins[name]
         if changed and origin == "default":
             continue
         value = getattr(settings, name)
-        if isinstance(value, Mapping):
+        if name == "resource":
+            value = {key: _MASK if redactor.is_secret(key) else item for key, item in value.items()}
+        elif isinstance(value, Mapping):
             value = dict(value)
+        elif name.endswith("endpoint"):
+            value = redactor.query(value)
         if row.secret and value:
             value = _MASK
         found[name] = {"value": value, "origin": origin}

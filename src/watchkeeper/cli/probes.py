@@ -91,10 +91,11 @@ def check_endpoint(
         tls: How an ``https`` endpoint is checked; default as the system does.
     """
     parts = urlsplit(url)
+    whole, url = f"{url.rstrip('/')}{path}", url.partition("?")[0]  # behind it may be a key
     if parts.scheme not in ("http", "https") or not parts.hostname:
         return [Finding("bad", f"endpoint {url!r} is not a URL", "use http://host:port")]
     request = urllib.request.Request(  # noqa: S310 - the scheme was checked
-        f"{url.rstrip('/')}{path}",
+        whole,
         data=b"",
         headers={**(headers or {}), "Content-Type": "application/x-protobuf"},
         method="POST",

@@ -126,13 +126,23 @@ def signal_name(given: object) -> str:
 
 
 def endpoint(given: object) -> str:
-    """Accept an http(s) URL or an empty text; a closing slash is dropped."""
+    """Accept an http(s) URL without user or password, or an empty text; drop a closing slash."""
     url = text(given).rstrip("/")
     if not url:
         return ""
-    parts = urlsplit(url)
-    if parts.scheme not in {"http", "https"} or not parts.hostname:
-        raise ValueError("a URL such as http://127.0.0.1:4318, or an empty text")
+    form = (
+        "a URL such as http://127.0.0.1:4318, without user or password (credentials are headers), "
+        "or an empty text"
+    )
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:
+        raise ValueError(form) from None
+    if parts.scheme not in {"http", "https"} or not parts.hostname or "@" in parts.netloc:
+        raise ValueError(form)
+    if port == 0:
+        raise ValueError(form)
     return url
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -109,12 +110,17 @@ def _parsed(name: str, row: Setting, given: object, where: str) -> Any:
     except ValueError as error:
         raise SettingError.explain(
             f"the setting {name} ({where}) cannot be read",
-            got="[secret]" if row.secret else given,
+            got="[secret]" if row.secret else _without_login(given),
             accepted=str(error),
             next_step=f"correct it, or remove it to use the default. {name}: {row.brief}".rstrip(
                 "."
             ),
         ) from error
+
+
+def _without_login(given: object) -> object:
+    """Return *given*, a URL without its user and password."""
+    return re.sub(r"(?<=://)[^/\s]*@", "[secret]@", given) if isinstance(given, str) else given
 
 
 def _from_env(
