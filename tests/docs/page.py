@@ -15,7 +15,9 @@ import watchkeeper
 def main(script: Path, result: Path) -> None:
     """Execute *script*, deliver its telemetry, and write its metrics to *result*."""
     code = compile(script.read_text(encoding="utf-8"), str(script), "exec")
-    exec(code, {"__name__": "__main__", "__file__": str(script)})  # noqa: S102 - the page's own code
+    # Kept until the end, as a program's own names are: a pool that nobody holds has no metrics.
+    names = {"__name__": "__main__", "__file__": str(script)}
+    exec(code, names)  # noqa: S102 - the page's own code
     runtime = watchkeeper.current()
     if runtime is not None:
         result.write_bytes(runtime.metrics.scrape()[0])

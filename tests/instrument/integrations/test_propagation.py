@@ -17,6 +17,7 @@ from watchkeeper.instrument.guard import reraising
 from watchkeeper.instrument.integrations import AsgiMiddleware, WsgiMiddleware, propagation
 from watchkeeper.instrument.integrations.asgi import Receive, Scope, Send
 from watchkeeper.instrument.settings import load
+from watchkeeper.testing import capture
 from watchkeeper.vocabulary.limits import limit
 
 TRACE, PARENT = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
@@ -267,7 +268,20 @@ async def test_named_baggage_reaches_span_and_lines() -> None:
     assert "tenant.tier" not in silent.attributes
     assert [True, False] == [(fields or {}).get("tenant.tier") == "gold" for fields in bound]
     assert [{"outer": 1}] * 2 == [after, bound[1]]
-    assert ["gold", None] == [fields.get("tenant.tier") for _, _, fields in made.events]
+
+
+async def test_named_baggage_is_on_the_line_of_its_request() -> None:
+    """The event that tells of the request has it too, and that of another request has not."""
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG001 - ASGI
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b""})
+
+    with capture(baggage_keys=["tenant.tier"]) as seen:
+        await ask(AsgiMiddleware(app), headers=(("baggage", "tenant.tier=gold"),))
+        await ask(AsgiMiddleware(app))
+        lines = [log for log in seen.logs if log.body == "http.request"]
+    assert ["gold", None] == [line.attributes.get("tenant.tier") for line in lines]
 
 
 def test_named_baggage_reaches_a_body_of_wsgi() -> None:
