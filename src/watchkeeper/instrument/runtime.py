@@ -333,6 +333,9 @@ def _listener(settings: Settings, metrics: MetricSet, pages: Pages) -> MetricsLi
         targets_dir=Path(settings.targets_dir) if settings.targets_dir else None,
         pages=pages,
         refusal=Access(settings.metrics_token, settings.metrics_allow).refusal,
+        crowded=metrics.counter("watchkeeper.telemetry.dropped")
+        .child(("metrics", "scrape_connections"))
+        .inc,
     )
 
 

@@ -15,7 +15,9 @@ import pytest
 from watchkeeper.errors import StartError
 from watchkeeper.instrument.metrics.listener import MetricsListener
 from watchkeeper.instrument.metrics.targets import Crew
-from watchkeeper.testing import wait_until
+from watchkeeper.instrument.runtime import build
+from watchkeeper.instrument.settings import load
+from watchkeeper.testing import FixedClock, wait_until
 
 
 def scrape(accept: str) -> tuple[bytes, str]:
@@ -68,8 +70,12 @@ def test_scrapes_run_at_once(listener: MetricsListener) -> None:
     assert [200] * 5 == answers
 
 
-def test_connections_are_bounded(listener: MetricsListener) -> None:
-    """More connections than the limit are answered 503 instead of piling up threads."""
+def test_connections_are_bounded() -> None:
+    """More connections than the limit are answered 503 instead of piling up threads, and counted."""
+    runtime = build(load({"endpoint": "", "metrics_port": 0}, {}), clock=FixedClock())
+    listener = runtime.listener
+    assert listener is not None
+    listener.start()
     kept = []
     for _ in range(8):
         connection = http.client.HTTPConnection("127.0.0.1", listener.port, timeout=5)
@@ -79,8 +85,14 @@ def test_connections_are_bounded(listener: MetricsListener) -> None:
     status = get(listener.port)[0]
     for connection in kept:
         connection.close()
+    listener.stop()
 
     assert status == 503
+    text = runtime.metrics.exposition().decode()
+    counted = (
+        'watchkeeper_telemetry_dropped_total{signal="metrics",reason="scrape_connections"} 1.0'
+    )
+    assert counted in text
 
 
 def test_it_announces_itself(listener: MetricsListener, tmp_path: Path) -> None:

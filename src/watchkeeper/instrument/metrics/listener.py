@@ -43,6 +43,7 @@ class MetricsListener:
         pages: Further pages that it answers, by path.
         refusal: Returns a status for a request that may not be answered, from its header
             ``Authorization`` and the client's address; None lets it pass.
+        crowded: Called for each connection that is one too many.
     """
 
     def __init__(
@@ -55,6 +56,7 @@ class MetricsListener:
         targets_dir: Path | None = None,
         pages: Pages | None = None,
         refusal: Callable[[str, str | None], int | None] | None = None,
+        crowded: Callable[[], None] = lambda: None,
     ) -> None:
         self._scrape = scrape
         self._pages = pages or {}
@@ -63,6 +65,7 @@ class MetricsListener:
         self._wanted_port = port
         self._targets = TargetsDir(targets_dir, service, path) if targets_dir is not None else None
         self._refusal = refusal
+        self._crowded = crowded
         self._server: _Server | None = None
         self._file = ""
         self._crew: Crew | None = None
@@ -183,11 +186,13 @@ class MetricsListener:
     def _bound(self, port: int, *, patient: bool) -> _Server:
         for _ in range(_PATIENCE if patient else 0):
             try:
-                return _Server(port, self._path, self._scrape, self._refusal, self._pages)
+                return _Server(
+                    port, self._path, self._scrape, self._refusal, self._pages, self._crowded
+                )
             except OSError:
                 # The kernel may let go of the lock of a dying process before its socket.
                 threading.Event().wait(_PAUSE_S)
-        return _Server(port, self._path, self._scrape, self._refusal, self._pages)
+        return _Server(port, self._path, self._scrape, self._refusal, self._pages, self._crowded)
 
     def _refuse_port(self, error: OSError) -> NoReturn:
         if self._crew is not None:
@@ -211,8 +216,10 @@ class _Server(ThreadingHTTPServer):
         scrape: Callable[[str], tuple[bytes, str]],
         refusal: Callable[[str, str | None], int | None] | None,
         pages: Pages,
+        crowded: Callable[[], None],
     ) -> None:
         self.pages = pages
+        self.crowded = crowded
         self.path = path
         self.scrape = scrape
         self.refusal = refusal
@@ -244,6 +251,7 @@ class _Server(ThreadingHTTPServer):
 
     def process_request(self, request: Any, client_address: Any) -> None:
         if not self.slots.acquire(blocking=False):
+            self.crowded()
             with contextlib.suppress(OSError):
                 request.sendall(
                     b"HTTP/1.1 503 Service Unavailable\r\n"
