@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+from uuid import UUID
 
 from watchkeeper.instrument import context
+from watchkeeper.instrument.logs import get_logger
+from watchkeeper.testing import capture
 
 
 def test_bind_restores_what_was_there() -> None:
@@ -22,6 +25,26 @@ def test_bind_restores_what_was_there() -> None:
         context.tenant_id(),
         context.fields(),
     )
+
+
+class Rude:
+    """Cannot be shown."""
+
+    def __str__(self) -> str:
+        raise ValueError
+
+
+def test_an_id_may_be_anything_that_has_a_text() -> None:
+    """Numbers and UUIDs are as good as texts, zero too; what has none costs the host nothing."""
+    with capture() as seen:
+        for given in (0, 17, UUID(int=5), Rude()):
+            with context.bind(request_id=given, user_id=given, tenant_id=given):
+                get_logger("x").info("line")
+        context.set_user_id(18)  # type: ignore[arg-type] # as a caller without types would
+        get_logger("x").info("line")
+        context.set_user_id("")
+        found = [log.attributes["user.id"] for log in seen.logs]
+    assert ["0", "17", str(UUID(int=5)), "[unprintable Rude]", "18"] == found
 
 
 async def test_tasks_do_not_share_values() -> None:

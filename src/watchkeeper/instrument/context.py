@@ -111,19 +111,29 @@ def watch_users(callback: Callable[[str], None] | None) -> None:
     _WATCHER.callback = callback
 
 
+def _text(value: object) -> str:
+    """Return an id as text: many are numbers or UUIDs; one that cannot be shown is a placeholder."""
+    if type(value) is str:
+        return value
+    try:
+        return str(value)
+    except Exception:  # noqa: BLE001 - a foreign __str__ may raise anything
+        return f"[unprintable {type(value).__name__}]"
+
+
 def set_request_id(value: str) -> None:
     """Set the request id from here to the end of the current context; "" unsets it."""
-    BOUND.set(BOUND.get().but({"request_id": value}))
+    BOUND.set(BOUND.get().but({"request_id": _text(value)}))
 
 
 def set_user_id(value: str) -> None:
     """Set the user id from here to the end of the current context; "" unsets it."""
-    BOUND.set(BOUND.get().but({"user_id": value}))
+    BOUND.set(BOUND.get().but({"user_id": _text(value)}))
 
 
 def set_tenant_id(value: str) -> None:
     """Set the tenant id from here to the end of the current context; "" unsets it."""
-    BOUND.set(BOUND.get().but({"tenant_id": value}))
+    BOUND.set(BOUND.get().but({"tenant_id": _text(value)}))
 
 
 def set_fields(values: dict[str, object] | None) -> None:
@@ -134,26 +144,27 @@ def set_fields(values: dict[str, object] | None) -> None:
 @contextmanager
 def bind(
     *,
-    request_id: str | None = None,
-    user_id: str | None = None,
-    tenant_id: str | None = None,
+    request_id: object = None,
+    user_id: object = None,
+    tenant_id: object = None,
     **more: object,
 ) -> Iterator[None]:
     """Bind values for the length of a ``with`` block, then restore what was there.
 
     Args:
-        request_id: Id of the request, or None to keep the present one.
+        request_id: Id of the request, anything that has a text; None keeps the present one.
         user_id: Id of the user, likewise.
         tenant_id: Id of the customer, likewise.
         more: Further fields for every log line in the block.
     """
-    if user_id:
-        seen = _WATCHER.callback
-        if seen is not None:
-            seen(user_id)
     outside = BOUND.get()
     given = {"request_id": request_id, "user_id": user_id, "tenant_id": tenant_id}
-    changes: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
+    changes: dict[str, Any] = {
+        name: _text(value) for name, value in given.items() if value is not None
+    }
+    seen = _WATCHER.callback
+    if seen is not None and changes.get("user_id"):
+        seen(changes["user_id"])
     if more:
         changes["fields"] = {**(outside.fields or {}), **more}
     if not changes:

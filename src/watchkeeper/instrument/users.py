@@ -67,11 +67,7 @@ class ActiveUsers:
         os.register_at_fork(after_in_child=self._renew_lock)
 
     def see(self, user_id: str) -> None:
-        """Count *user_id* among the users of today; its id is kept nowhere.
-
-        Raises:
-            UnicodeEncodeError: The id holds a lone surrogate.
-        """
+        """Count *user_id* among the users of today; its id is kept nowhere."""
         day = self._now_ns() // _DAY_NS
         if day != self._day or self._key is None:
             with self._lock:
@@ -79,7 +75,9 @@ class ActiveUsers:
         key = self._key
         if key is None:
             return
-        made = blake2b(user_id.encode(), digest_size=_HASH_BYTES, key=key).digest()
+        made = blake2b(
+            user_id.encode(errors="surrogatepass"), digest_size=_HASH_BYTES, key=key
+        ).digest()
         if made in self._seen:
             return
         with self._lock:
