@@ -329,3 +329,39 @@ def test_logging_may_be_configured_later(how: str) -> None:
         (line["logger"], line["event"]) for line in lines
     ]
     assert "" == done.stderr
+
+
+DJANGO = """
+import watchkeeper
+watchkeeper.configure(service="shop", endpoint="")
+import django, logging
+from django.conf import settings
+settings.configure(DEBUG=True, LOGGING={logging})
+django.setup()
+logging.getLogger("django.request").warning("Not Found: /x")
+"""
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        "{}",
+        DICT.strip().replace(
+            '"root"', '"loggers": {"django": {"handlers": ["console"], "propagate": False}}, "root"'
+        ),
+    ],
+    ids=["default", "own"],
+)
+def test_djangos_logging_comes_once_and_in_our_shape(given: str) -> None:
+    """Django's logger has a handler of its own, by default and in most applications' settings."""
+    done = subprocess.run(
+        [sys.executable, "-c", DJANGO.replace("{logging}", given)],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    lines = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [("django.request", "Not Found: /x")] == [
+        (line["logger"], line["event"]) for line in lines
+    ]
+    assert "" == done.stderr

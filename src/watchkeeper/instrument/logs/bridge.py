@@ -17,9 +17,9 @@ __all__ = ["RELAY", "Bridge", "StdlibLogging"]
 
 _SERVERS = (
     "uvicorn", "uvicorn.error", "uvicorn.access", "gunicorn.error", "hypercorn.error",
-    "django.server", "celery.task",
+    "django", "django.server", "celery.task",
 )  # fmt: skip
-"""Loggers of servers that bring handlers of their own and do not propagate."""
+"""Loggers of servers and frameworks that bring handlers of their own, or do not propagate."""
 _ACCESS = ("uvicorn.access", "gunicorn.access", "hypercorn.access")
 _STANDARD_COUNT = len(vars(logging.makeLogRecord({})))
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "color_message"}
