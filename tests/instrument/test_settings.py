@@ -304,6 +304,16 @@ def test_prices_that_cannot_be_read_are_refused(given: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("given", "wanted"),
+    [("true", True), ("SPAN_ONLY", True), ("span_and_event", True), ("NO_CONTENT", False)],
+)
+def test_content_is_opted_in(given: str, wanted: bool) -> None:  # noqa: FBT001 - a table
+    """OpenTelemetry's variable was a boolean first and is a word now."""
+    settings = load({}, {"OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT": given})
+    assert (wanted, ()) == (settings.capture_content, settings.ignored)
+
+
+@pytest.mark.parametrize(
     ("given", "latest"),
     [("http/dup,gen_ai_latest_experimental", True), ("http", False), ("database/dup", False)],
 )

@@ -19,6 +19,7 @@ __all__ = [
     "boolean",
     "endpoint",
     "exporters",
+    "genai_content",
     "genai_opt_in",
     "levels",
     "log_level",
@@ -290,6 +291,14 @@ def patterns(given: object) -> Mapping[str, str]:
     ):
         raise ValueError(form)
     return MappingProxyType(dict(found))
+
+
+def genai_content(given: object) -> bool:
+    """Accept a bool, or the words of OpenTelemetry's variable: content goes on spans and events."""
+    word = str(given).strip().lower()
+    if word in {"span_only", "event_only", "span_and_event"}:
+        return True
+    return False if word == "no_content" else boolean(given)
 
 
 def genai_opt_in(given: object) -> bool:

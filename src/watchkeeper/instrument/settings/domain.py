@@ -22,7 +22,7 @@ class DomainSettings(WebSettings):
         "Record prompts and answers of LLM calls.",
         parse.boolean,
         "WATCHKEEPER_CAPTURE_CONTENT",
-        "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT",
+        ("OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT", parse.genai_content),
     )
     content_chars_max: int = limit_row("content_chars_max")
     llm_prices: Mapping[str, tuple[float, float, float, float]] = row(
