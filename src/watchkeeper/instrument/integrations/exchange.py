@@ -34,6 +34,8 @@ MARK = "watchkeeper"
 
 HOOK = "http.server"
 TEXT_MAX = 2_048
+_NAMES_MAX = 4_096
+"""Names that are remembered; the memory starts anew past it."""
 METHODS = frozenset(
     ("CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "QUERY", "TRACE")
 )
@@ -63,6 +65,8 @@ class Front:
         self.quiet = frozenset(host.settings.access_log_exclude)
         self._active = host.metrics.gauge("http.server.active_requests")
         self._children: dict[tuple[str, str], Gauge] = {}
+        self.names: dict[tuple[str, str], str] = {}
+        """Names of spans by method and route: one text for each, whose hash is known."""
 
     def start(
         self, attributes: dict[str, Any], method: str, scheme: str, parent: Context | None
@@ -205,7 +209,13 @@ class Exchange:
         route = self.template()
         if route:
             attributes["http.route"] = route
-            span.name = f"{span.name} {route}"
+            names = self._front.names
+            named = names.get((span.name, route))
+            if named is None:
+                if len(names) >= _NAMES_MAX:
+                    names.clear()
+                named = names[span.name, route] = f"{span.name} {route}"
+            span.name = named
         if error is None and self.complete:
             if status is not None and status >= 500:
                 attributes["error.type"] = str(status)

@@ -138,9 +138,7 @@ class TraceEncoder:
             _span_times(start_ns, end_ns),
             known,
         ]
-        if count:
-            attributes = dict(islice(attributes.items(), count, None))
-        self._attributes.extend(parts, attributes)
+        self._attributes.extend(parts, islice(attributes.items(), count, None), attributes)
         parts += (_STATUS_UNSET, self._flags[flags])
         return OWN_SCOPE, field(b"\x12", b"".join(parts))
 
@@ -163,7 +161,7 @@ class TraceEncoder:
             head = self._head(span.name, span.kind)
         parts.append(head[1])
         parts.append(_span_times(span.start_ns, span.end_ns))
-        self._attributes.extend(parts, span.attributes)
+        self._attributes.extend(parts, span.attributes.items(), span.attributes)
         self._extras(parts, span)
         parts.append(_STATUS_UNSET if span.status_code is StatusCode.UNSET else self._status(span))
         parts.append(self._flags[flags])
@@ -234,26 +232,32 @@ class LogEncoder:
     def __init__(self) -> None:
         self._attributes = KeyValues(b"\x32")
         self._scopes: dict[str, Scope] = {}
-        self._levels: dict[tuple[int, str], bytes] = {}
-        self._bodies: dict[str, bytes] = {}
+        self._heads: dict[tuple[int, str, str, str], bytes] = {}
 
     def finish(self, item: LogFields) -> tuple[Scope, bytes]:
         """Return the scope, which stands for the logger, and the record, tag and length included."""
         time_ns, number, name, body, attributes, trace_id, span_id, flags, event, logger = item
-        level = self._levels.get((number, name))
-        if level is None:
-            level = self._level(number, name)
-        encoded = self._bodies.get(body) if type(body) is str else None
-        parts = [_moment(time_ns), level, encoded or self._body(body)]
-        self._attributes.extend(parts, attributes)
+        if type(body) is str:
+            head = self._heads.get((number, body, name, event)) or self._head(
+                number, body, name, event
+            )
+        else:
+            head = self._head(number, body, name, event)
+        try:
+            parts = [_times(0x09, time_ns, 0x59, time_ns), head]
+        except struct.error:
+            parts = [_times(0x09, _time(time_ns), 0x59, _time(time_ns)), head]
+        self._attributes.extend(parts, attributes.items(), attributes)
         if flags:
             parts.append(_FLAGS[flags] if flags < 4 else b"\x45" + _fixed32(flags & 0xFF))
         if trace_id:
-            parts.append(b"\x4a\x10" + trace_id.to_bytes(16, "big"))
-        if span_id:
+            parts.append(
+                _ids(b"\x4a\x10", trace_id >> 64, trace_id & _MASK64, b"\x52\x08", span_id)
+                if span_id
+                else b"\x4a\x10" + trace_id.to_bytes(16, "big")
+            )
+        elif span_id:
             parts.append(b"\x52\x08" + span_id.to_bytes(8, "big"))
-        if event:
-            parts.append(field(b"\x62", text(event)))
         return self._scope(logger), field(b"\x12", b"".join(parts))
 
     def _scope(self, logger: str) -> Scope:
@@ -264,21 +268,18 @@ class LogEncoder:
             found = self._scopes[logger] = Scope(logger)
         return found
 
-    def _body(self, body: str) -> bytes:
-        encoded = field(b"\x2a", any_value(body))
-        if type(body) is str and len(body) <= _BODY_CHARS_MAX:
-            if len(self._bodies) >= _HEADS_MAX:
-                self._bodies.clear()
-            self._bodies[body] = encoded
-        return encoded
-
-    def _level(self, number: int, name: str) -> bytes:
-        if len(self._levels) >= _HEADS_MAX:
-            self._levels.clear()
+    def _head(self, number: int, body: str, name: str, event: str) -> bytes:
+        """Return level, body and event, which repeat in most records of an event."""
         encoded = (b"\x10" + varint(number) if number > 0 else b"") + (
             field(b"\x1a", text(name)) if name else b""
         )
-        self._levels[number, name] = encoded
+        encoded += field(b"\x2a", any_value(body))
+        if event:
+            encoded += field(b"\x62", text(event))
+        if type(body) is str and len(body) <= _BODY_CHARS_MAX:
+            if len(self._heads) >= _HEADS_MAX:
+                self._heads.clear()
+            self._heads[number, body, name, event] = encoded
         return encoded
 
 
@@ -359,12 +360,15 @@ class BatchEncoder(Generic[T]):
         return batches, failed
 
     def _close(self, groups: Iterable[tuple[Scope, Sequence[bytes]]], count: int) -> Batch:
-        parts = [self._resource]
+        # Put together in one go: copies of a whole request are what costs most of its making.
+        parts = [b"", self._resource]
         for scope, items in groups:
             before, after = self._scope(scope)
-            parts.append(field(b"\x12", before + b"".join(items) + after))
+            size = len(before) + sum(map(len, items)) + len(after)
+            parts += (b"\x12" + varint(size), before, *items, after)
         parts.append(self._resource_schema)
-        return Batch(self._signal, field(b"\x0a", b"".join(parts)), count)
+        parts[0] = b"\x0a" + varint(sum(map(len, parts)))
+        return Batch(self._signal, b"".join(parts), count)
 
     def _scope(self, scope: Scope) -> tuple[bytes, bytes]:
         content = field(b"\x0a", text(scope.name)) if scope.name else b""
@@ -380,14 +384,6 @@ def _span_times(start_ns: int, end_ns: int) -> bytes:
         return _times(0x39, start_ns, 0x41, end_ns)
     except struct.error:
         return _times(0x39, _time(start_ns), 0x41, _time(end_ns))
-
-
-def _moment(time_ns: int) -> bytes:
-    """Return a log record's time, and as its observed time the same."""
-    try:
-        return _times(0x09, time_ns, 0x59, time_ns)
-    except struct.error:
-        return _times(0x09, _time(time_ns), 0x59, _time(time_ns))
 
 
 def _time(value: float) -> int:

@@ -6,7 +6,7 @@ Field numbers: opentelemetry-proto 1.x, common/v1/common.proto.
 from __future__ import annotations
 
 import struct
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import cast
 
 from opentelemetry.util.types import AnyValue
@@ -156,13 +156,24 @@ class KeyValues:
     def encode(self, attributes: Mapping[str, AnyValue]) -> bytes:
         """Return the encoded attributes."""
         parts: list[bytes] = []
-        self.extend(parts, attributes)
+        self.extend(parts, attributes.items(), attributes)
         return b"".join(parts)
 
-    def extend(self, parts: list[bytes], attributes: Mapping[str, AnyValue]) -> None:
-        """Append the encoded attributes to *parts*."""
+    def extend(
+        self,
+        parts: list[bytes],
+        pairs: Iterable[tuple[str, AnyValue]],
+        attributes: Mapping[str, AnyValue],
+    ) -> None:
+        """Append encoded attributes to *parts*.
+
+        Args:
+            parts: Gets a field for each.
+            pairs: Those to encode.
+            attributes: All of their owner: what one means may depend on another.
+        """
         keys = self._keys
-        for name, value in attributes.items():
+        for name, value in pairs:
             key = keys.get(name) or self._learn(name)
             kind = type(value)
             if kind is str:
