@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tests.house.rooms import ROOT
 
-BUDGET = 350
+BUDGET = 200
 """Calls per request above the bare application's, Python's and C's together."""
 
 COUNT = """

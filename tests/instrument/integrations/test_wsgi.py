@@ -1,5 +1,6 @@
 """Requests of bare WSGI applications."""
 
+import gc
 import sys
 from collections.abc import Iterator
 from typing import Any
@@ -38,6 +39,23 @@ class Parts:
     def close(self) -> None:
         """Count."""
         self.closed += 1
+
+
+def test_a_request_is_freed_at_its_end(rig: Rig) -> None:
+    """Nothing of a request waits for the garbage collector, though its environ refers to it."""
+    app = WsgiMiddleware(plain)
+    ask(app, strict=False)
+    gc.collect()
+    gc.disable()
+    try:
+        for _ in range(20):
+            ask(app, strict=False)
+        waiting = gc.collect()
+    finally:
+        gc.enable()
+
+    assert 21 == len(rig.spans)
+    assert waiting < 20
 
 
 def test_a_request_is_recorded(rig: Rig) -> None:

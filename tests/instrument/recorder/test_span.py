@@ -21,6 +21,7 @@ from watchkeeper.instrument.recorder import (
     RecordedSpan,
     Recorder,
     RecorderLimits,
+    Template,
     activate,
     deactivate,
 )
@@ -287,3 +288,26 @@ def test_a_tail_decides_what_is_exported() -> None:
     assert recorder.shutdown()
     (body,) = exporter.bodies("traces")
     assert ["child", "root"] == [span.name for span in spans_of(body)]
+
+
+def test_a_template_is_what_a_span_begins_with() -> None:
+    """Attributes of a template arrive with those behind them, also once one of them was changed."""
+    recorder, exporter = recording()
+    template = Template({"shared": "a", "number": 1})
+    changes: tuple[dict[str, str], ...] = ({}, {"shared": "b"}, {"own": "c"})
+    for change in changes:
+        attributes = {**template.attributes, "behind": 2.5}
+        span = recorder.start("s", attributes=attributes, template=template)
+        for name, value in change.items():
+            span.set_attribute(name, value)
+        span.end()
+    recorder.flush()
+
+    base = {"shared": "a", "number": 1, "behind": 2.5}
+    assert [base | change for change in changes] == [
+        {
+            pair.key: getattr(pair.value, pair.value.WhichOneof("value") or "")
+            for pair in found.attributes
+        }
+        for found in spans_of(exporter.bodies("traces")[0])
+    ]
