@@ -10,7 +10,7 @@ EVENTS: tuple[Event, ...] = (
         "One line for each HTTP request; `warning` for 4xx and `error` for 5xx.",
         (
             "http.request.method", "http.route", "url.path", "http.response.status_code",
-            "client.address", "error.type",
+            "http.response.body.size", "client.address", "duration_s", "error.type",
         ),
     ),
     Event(
@@ -42,14 +42,14 @@ EVENTS: tuple[Event, ...] = (
         "pipeline.stage", "info", "A pipeline stage ended.",
         (
             "pipeline.name", "pipeline.stage", "pipeline.items_in", "pipeline.items_out",
-            "pipeline.items_rejected", "error.type",
+            "pipeline.items_rejected", "duration_s", "error.type",
         ),
     ),
     Event(
         "job.run", "info", "An attempt at a background job ended.",
         (
             "job.name", "job.queue", "job.id", "job.attempt", "job.outcome", "job.dead_reason",
-            "error.type",
+            "job.wait_s", "duration_s", "error.type",
         ),
     ),
     Event(

@@ -1,6 +1,7 @@
 """Pipelines, jobs, queues and sign-ins."""
 
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 from opentelemetry.trace import SpanKind
@@ -8,6 +9,7 @@ from tests.instrument.rig import START_NS, Rig
 
 from watchkeeper.instrument.domain import auth_event, job, pipeline, queue_depth
 from watchkeeper.instrument.domain.work import dead_letter
+from watchkeeper.instrument.guard import hook_errors
 
 
 def test_a_pipeline_counts_its_stages_items(rig: Rig) -> None:
@@ -45,6 +47,28 @@ def test_a_pipeline_counts_its_stages_items(rig: Rig) -> None:
     )
     assert [("pipeline.stage", "info")] * 2 == [event[:2] for event in rig.events]
     assert 2 == rig.events[0][2]["pipeline.items_rejected"]
+    assert [2.0, 0.0] == [fields["duration_s"] for _, _, fields in rig.events]
+
+
+@pytest.mark.parametrize("n", ["x", None, object(), b"1"])
+def test_a_count_that_is_none_is_a_failure_of_the_hook(rig: Rig, n: Any) -> None:
+    """What is no number is counted as a failure of the hook; the other items still count."""
+    before = hook_errors().get("domain.pipeline", 0)
+    with pipeline("p") as run, run.stage("s") as stage:
+        stage.passed(2)
+        stage.passed(n)
+        stage.rejected(n)
+        stage.rejected(n, reason="r")
+        stage.rejected(1, reason={})  # type: ignore[arg-type] # no text, as an application may do
+        stage.rejected(1, reason="r")
+    assert 4 == hook_errors()["domain.pipeline"] - before
+    ((_, level, fields),) = rig.events
+    assert ("info", 2, 1) == (
+        level,
+        fields["pipeline.items_out"],
+        fields["pipeline.items_rejected"],
+    )
+    assert ("r=1",) == rig.named("stage s").attributes["pipeline.reject_reasons"]
 
 
 async def test_a_failed_run_is_no_success(rig: Rig) -> None:
@@ -82,6 +106,8 @@ def test_a_job_knows_its_wait_and_outcome(rig: Rig) -> None:
         "job_run_duration_seconds"
     )
     assert {'job_name="mail",job_queue="q"': (1, 1.5)} == rig.totals("job_wait_duration_seconds")
+    ((_, _, fields),) = rig.events
+    assert (1.5, 0.5) == (fields["job.wait_s"], fields["duration_s"])
 
 
 def test_a_job_may_fail_or_retry(rig: Rig) -> None:

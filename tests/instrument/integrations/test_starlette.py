@@ -132,7 +132,9 @@ async def test_a_request_is_described_once(instrumented: Rig) -> None:
                 "http.route": "/items/{id}",
                 "url.path": "/items/5",
                 "http.response.status_code": 200,
+                "http.response.body.size": 5,
                 "client.address": "10.0.0.7",
+                "duration_s": 0.0,
             },
         )
     ] == instrumented.events

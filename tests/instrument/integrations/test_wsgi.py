@@ -97,6 +97,22 @@ def test_a_request_is_recorded(rig: Rig) -> None:
     assert [0.0] == list(rig.samples("http_server_active_requests").values())
 
 
+def test_the_access_event_and_the_span_tell_one_duration(rig: Rig) -> None:
+    """The end is read once: the event's duration is the span's, and a clock set back makes it 0."""
+
+    def slow(environ: Any, start_response: Any) -> list[bytes]:
+        rig.clock.advance(-5 if environ["PATH_INFO"] == "/back" else 1.25)
+        start_response("200 OK", [("content-type", "text/plain")])
+        return [b"hello"]
+
+    ask(WsgiMiddleware(slow), "/slow")
+    ask(WsgiMiddleware(slow), "/back")
+    assert [1.25, 0.0] == [(span.end_ns - span.start_ns) / 1e9 for span in rig.spans]
+    assert [(1.25, 5), (0.0, 5)] == [
+        (fields["duration_s"], fields["http.response.body.size"]) for _, _, fields in rig.events
+    ]
+
+
 def test_the_caller_is_the_parent(rig: Rig) -> None:
     """A traceparent makes the span part of the caller's trace."""
     header = f"00-{'a' * 32}-{'b' * 16}-01"

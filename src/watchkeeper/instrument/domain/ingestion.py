@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 import threading
 from collections.abc import Callable
 from datetime import datetime
@@ -9,8 +10,8 @@ from datetime import datetime
 from opentelemetry.trace import SpanKind
 
 from watchkeeper.instrument import host as hosts
-from watchkeeper.instrument.domain.scope import Scope, fail, seconds, start
-from watchkeeper.instrument.guard import guard
+from watchkeeper.instrument.domain.scope import Scope, ended_at, fail, seconds, start
+from watchkeeper.instrument.guard import guard, record_failure
 from watchkeeper.instrument.host import Host
 from watchkeeper.instrument.recorder.span import RecordedSpan
 
@@ -35,13 +36,20 @@ class Stage(Scope):
 
     def passed(self, n: int = 1) -> None:
         """Count *n* items that the stage passed on."""
-        self._passed += n
+        try:
+            self._passed += operator.index(n)
+        except Exception as error:  # noqa: BLE001 - never into the application
+            record_failure(self.hook, error)
 
     def rejected(self, n: int = 1, reason: str | None = None) -> None:
         """Count *n* items that the stage rejected, for *reason* (a few fixed words)."""
-        self._rejected += n
-        if reason is not None:
-            self._reasons[reason] = self._reasons.get(reason, 0) + n
+        try:
+            count = operator.index(n)
+            if reason is not None:
+                self._reasons[reason] = self._reasons.get(reason, 0) + count
+            self._rejected += count
+        except Exception as error:  # noqa: BLE001 - never into the application
+            record_failure(self.hook, error)
 
     def _start(self, host: Host) -> RecordedSpan:
         return start(
@@ -66,6 +74,7 @@ class Stage(Scope):
             reasons = tuple(f"{reason}={count}" for reason, count in self._reasons.items())
             span.set_attribute("pipeline.reject_reasons", reasons)
         kind = None if error is None else fail(span, error)
+        end_ns = ended_at(span)
         host.event(
             "pipeline.stage",
             "info" if error is None else "error",
@@ -73,10 +82,11 @@ class Stage(Scope):
                 "pipeline.name": self._pipeline,
                 "pipeline.stage": self._name,
                 **counts,
+                "duration_s": (end_ns - span.start_ns) / 1e9,
                 "error.type": kind,
             },
         )
-        span.end()
+        span.end(end_ns)
 
 
 class Pipeline(Scope):

@@ -25,7 +25,7 @@ from watchkeeper.instrument.recorder.clean import clean_attributes
 from watchkeeper.instrument.recorder.current import activate, deactivate
 from watchkeeper.instrument.recorder.span import RecordedSpan
 
-__all__ = ["CallableScope", "Scope", "fail", "reset", "seconds", "start"]
+__all__ = ["CallableScope", "Scope", "ended_at", "fail", "reset", "seconds", "start"]
 
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
@@ -211,6 +211,14 @@ def reset(variable: ContextVar[_T], token: Token[_T]) -> None:
         variable.reset(token)
     except ValueError:
         return
+
+
+def ended_at(span: RecordedSpan) -> int:
+    """Return now, nanoseconds since the epoch, as the end of *span*: never before its start.
+
+    One reading for the span and for the event that tells its duration, so that both agree.
+    """
+    return max(span.lane.now(), span.start_ns)
 
 
 def fail(span: RecordedSpan, error: BaseException) -> str:

@@ -13,7 +13,7 @@ from opentelemetry.trace import SpanKind
 from watchkeeper.instrument import context
 from watchkeeper.instrument import host as hosts
 from watchkeeper.instrument.domain import schedules
-from watchkeeper.instrument.domain.scope import CallableScope, fail, seconds, start
+from watchkeeper.instrument.domain.scope import CallableScope, ended_at, fail, seconds, start
 from watchkeeper.instrument.guard import guard
 from watchkeeper.instrument.host import Host
 from watchkeeper.instrument.recorder.current import deactivate
@@ -144,6 +144,7 @@ class Job(CallableScope):
         span.attributes["job.outcome"] = outcome
         if self._dead_reason is not None:
             span.set_attribute("job.dead_reason", str(self._dead_reason))
+        end_ns = ended_at(span)
         host.event(
             "job.run",
             {"success": "info", "retry": "warning"}.get(outcome, "error"),
@@ -154,10 +155,12 @@ class Job(CallableScope):
                 "job.attempt": self._attempt,
                 "job.outcome": outcome,
                 "job.dead_reason": self._dead_reason,
+                "job.wait_s": span.attributes.get("job.wait_s"),
+                "duration_s": (end_ns - span.start_ns) / 1e9,
                 "error.type": kind,
             },
         )
-        span.end()
+        span.end(end_ns)
         schedules.ended(self._name, succeeded=outcome == "success")
 
 

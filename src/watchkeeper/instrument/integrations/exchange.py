@@ -178,9 +178,13 @@ class Exchange:
             if self.at_end is not None:
                 self.at_end()
             self._describe()
-            if self.span.attributes["url.path"] not in self._front.quiet:
-                self._log()
-            self.span.end(self.end_ns)
+            span = self.span
+            end_ns = span.lane.now() if self.end_ns is None else self.end_ns
+            # The host's clock may have been set back; an own reading never makes a span negative.
+            end_ns = max(end_ns, span.start_ns)
+            if span.attributes["url.path"] not in self._front.quiet:
+                self._log((end_ns - span.start_ns) / 1e9)
+            span.end(end_ns)
         except Exception as error:  # noqa: BLE001 - never into the application
             record_failure(HOOK, error)
 
@@ -236,7 +240,7 @@ class Exchange:
             kind = "incomplete_response" if missing else "client_disconnect"
             span.attributes["error.type"] = kind
 
-    def _log(self) -> None:
+    def _log(self, duration_s: float) -> None:
         attributes = self.span.attributes
         get = attributes.get
         status = self.status
@@ -245,7 +249,9 @@ class Exchange:
             "url.path": attributes["url.path"],
             "http.route": get("http.route"),
             "http.response.status_code": status,
+            "http.response.body.size": None if status is None else self.size,
             "client.address": get("client.address"),
+            "duration_s": duration_s,
         }
         if "error.type" in attributes:
             fields["error.type"] = attributes["error.type"]
