@@ -9,13 +9,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
-from typing import Any
+from typing import Any, NamedTuple
 
 __all__ = [
     "BOUND",
     "Bound",
+    "Left",
     "bind",
     "fields",
+    "left",
+    "remember",
     "request_id",
     "set_fields",
     "set_request_id",
@@ -35,9 +38,20 @@ class Bound:
         user_id: Id of the user that the work is done for, or "".
         tenant_id: Id of the customer that the work is done for, or "".
         fields: Further fields, or None.
+        passed: Takes the user and tenant of the innermost `bind` block that an exception left, for
+            whoever records the request; shared by all that derive from this one.
     """
 
-    __slots__ = ("attributes", "entry", "fields", "request_id", "tenant_id", "texts", "user_id")
+    __slots__ = (
+        "attributes",
+        "entry",
+        "fields",
+        "passed",
+        "request_id",
+        "tenant_id",
+        "texts",
+        "user_id",
+    )
 
     def __init__(
         self,
@@ -45,7 +59,9 @@ class Bound:
         user_id: str = "",
         tenant_id: str = "",
         fields: dict[str, object] | None = None,
+        passed: list[Any] | None = None,
     ) -> None:
+        self.passed = passed
         self.request_id = request_id
         self.user_id = user_id
         self.tenant_id = tenant_id
@@ -70,7 +86,7 @@ class Bound:
         return Bound(**{name: getattr(self, name) for name in _NAMES} | changes)
 
 
-_NAMES = ("request_id", "user_id", "tenant_id", "fields")
+_NAMES = ("request_id", "user_id", "tenant_id", "fields", "passed")
 _NOTHING = Bound()
 BOUND: ContextVar[Bound] = ContextVar("watchkeeper_bound", default=_NOTHING)
 """What is bound here and now."""
@@ -94,6 +110,47 @@ def tenant_id() -> str:
 def fields() -> dict[str, object] | None:
     """Return the further fields bound to this context, or None; never change the dict."""
     return BOUND.get().fields
+
+
+_LEFT = "_watchkeeper_left"
+
+
+class Left(NamedTuple):
+    """Where an exception comes from that left a unit of work: what log lines about it carry."""
+
+    trace_id: int
+    span_id: int
+    flags: int
+    bound: Bound
+
+
+def remember(error: BaseException, trace_id: int, span_id: int, flags: int, bound: Bound) -> None:
+    """Note on *error* where it comes from: a server logs it when nothing of that is current.
+
+    Plain numbers and texts, since exceptions travel between processes.
+    """
+    ids = (bound.request_id, bound.user_id, bound.tenant_id)
+    # A class of the application may refuse attributes; then it would also refuse to be unpickled
+    # with one that was put there behind its back.
+    with suppress(Exception):
+        setattr(error, _LEFT, (trace_id, span_id, flags, *ids))
+
+
+def left(error: BaseException) -> Left | None:
+    """Return what `remember` noted on *error*, or None."""
+    found = error.__dict__.get(_LEFT)
+    if not isinstance(found, tuple) or len(found) != 6:
+        return None
+    trace_id, span_id, flags, *ids = found
+    return Left(trace_id, span_id, flags, Bound(*ids))
+
+
+def _pass_on(inside: Bound, error: BaseException) -> None:
+    """Keep user and tenant of the block that *error* leaves first."""
+    passed = inside.passed
+    if passed is None or isinstance(error, GeneratorExit) or passed[:1] == [id(error)]:
+        return
+    passed[:] = (id(error), inside.user_id, inside.tenant_id)
 
 
 class _Watcher:
@@ -174,6 +231,9 @@ def bind(
     token = BOUND.set(inside)
     try:
         yield
+    except BaseException as error:
+        _pass_on(inside, error)
+        raise
     finally:
         found = BOUND.get()
         # A generator may be closed in another context (FastAPI runs plain generator dependencies

@@ -16,7 +16,7 @@ from opentelemetry.context import Context
 from opentelemetry.trace import SpanKind, StatusCode
 
 from watchkeeper.instrument import redaction
-from watchkeeper.instrument.context import BOUND, Bound
+from watchkeeper.instrument.context import BOUND, Bound, remember
 from watchkeeper.instrument.errors import error_type
 from watchkeeper.instrument.guard import record_failure
 from watchkeeper.instrument.host import Host
@@ -139,7 +139,9 @@ class Exchange:
             fields = outside.fields
             if parent is not None and self._front.baggage_keys:
                 fields = self._carried(parent, fields)
-            bound = self._bound = Bound(self.request_id, outside.user_id, outside.tenant_id, fields)
+            bound = self._bound = Bound(
+                self.request_id, outside.user_id, outside.tenant_id, fields, []
+            )
         self._unbind = BOUND.set(bound)
         self._outside = activate(self.span, parent)
 
@@ -163,6 +165,11 @@ class Exchange:
     def failed(self, error: BaseException) -> None:
         """Learn what the application raised, or what its framework made an answer of."""
         self._error = error
+        try:
+            span = self.span
+            remember(error, span.trace_id, span.span_id, span.flags, self._last_bound())
+        except Exception as failure:  # noqa: BLE001 - never into the application
+            record_failure(HOOK, failure)
 
     def template(self) -> str:
         """Return the template of the route, or "" if no route matched."""
@@ -187,6 +194,19 @@ class Exchange:
             span.end(end_ns)
         except Exception as error:  # noqa: BLE001 - never into the application
             record_failure(HOOK, error)
+
+    def _last_bound(self) -> Bound:
+        """Return what is bound, with user and tenant of a `bind` block that an exception left."""
+        bound = BOUND.get()
+        own = self._bound
+        if own is not None and bound.request_id != self.request_id:
+            bound = own
+        if not bound.passed:
+            return bound
+        _, user_id, tenant_id = bound.passed
+        return bound.but(
+            {"user_id": bound.user_id or user_id, "tenant_id": bound.tenant_id or tenant_id}
+        )
 
     def _carried(
         self, parent: Context, fields: dict[str, object] | None
@@ -258,7 +278,9 @@ class Exchange:
         level = "error" if status is None else _LEVELS[status // 100 if status < 600 else 5]
         event = self._front.host.event
         bound = self._bound
-        if bound is None or BOUND.get().request_id == self.request_id:
+        if bound is not None and bound.passed and (status is None or status >= 400):
+            bound = self._last_bound()
+        elif bound is None or BOUND.get().request_id == self.request_id:
             if current_span(None) is self.span:
                 event("http.request", level, fields)
                 return

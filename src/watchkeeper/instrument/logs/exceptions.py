@@ -6,10 +6,11 @@ import sys
 import traceback
 from types import TracebackType
 
+from watchkeeper.instrument.context import Bound, Left, left
 from watchkeeper.instrument.logs.values import clean, shown
 from watchkeeper.instrument.redaction import Redactor
 
-__all__ = ["normalise", "qualified_name", "stacktrace", "structured"]
+__all__ = ["normalise", "origin", "qualified_name", "stacktrace", "structured"]
 
 _CHAIN_MAX = 8
 _FRAMES_MAX = 50
@@ -24,6 +25,20 @@ def normalise(exc_info: object) -> BaseException | None:
         found = exc_info[1] if len(exc_info) > 1 else None
         return found if isinstance(found, BaseException) else None
     return sys.exc_info()[1] if exc_info else None
+
+
+def origin(exc_info: object, bound: Bound) -> Left:
+    """Return where a logged exception comes from, if no span is current.
+
+    A server logs what left the application when the request is over, and with it its ids.
+
+    Args:
+        exc_info: As in `normalise`.
+        bound: What is bound where it is logged; an own request id goes before the remembered one.
+    """
+    error = normalise(exc_info)
+    found = None if error is None or bound.request_id else left(error)
+    return found or Left(0, 0, 0, bound)
 
 
 def qualified_name(kind: type[BaseException]) -> str:

@@ -13,7 +13,7 @@ from typing import Any
 import orjson
 from opentelemetry.trace import INVALID_SPAN, Span
 
-from watchkeeper.instrument.context import BOUND
+from watchkeeper.instrument.context import BOUND, Bound
 from watchkeeper.instrument.logs import console, exceptions
 from watchkeeper.instrument.logs.limiter import Gate
 from watchkeeper.instrument.logs.sink import Sink
@@ -193,18 +193,17 @@ class LogPipeline:
         event_name: str,
         template: str,
     ) -> None:
-        span = current_span(None)
+        span, bound = current_span(None), BOUND.get()
         if type(span) is RecordedSpan:
             trace_id, span_id, flags = span.trace_id, span.span_id, span.flags
         else:
-            trace_id, span_id, flags = _ids_of(span)
+            trace_id, span_id, flags, bound = _ids_of(span, exc_info, bound)
         name = template or text
         gate, held = self._gate, 0
         if gate is not None and (not event_name or gate.rates):
             held = gate.admit(logger, level.number, name, time_ns, trace_id, bool(event_name))
             if held < 0:
                 return
-        bound = BOUND.get()
         second, stamp = self._second
         if time_ns // _SECOND_NS != second:
             stamp = self._new_second(time_ns // _SECOND_NS)
@@ -406,12 +405,17 @@ def _shown_ids(trace_id: int, span_id: int) -> dict[str, str]:
     return {"trace_id": f"{trace_id:032x}", "span_id": f"{span_id:016x}"} if trace_id else {}
 
 
-def _ids_of(span: Span) -> tuple[int, int, int]:
-    """Return trace id, span id and trace flags of a span that is not ours; zeros if there is none."""
-    if span is INVALID_SPAN:
-        return 0, 0, 0
-    found = span.get_span_context()
-    return found.trace_id, found.span_id, int(found.trace_flags)
+def _ids_of(span: Span, exc_info: object, bound: Bound) -> tuple[int, int, int, Bound]:
+    """Return the ids where no span of ours is current, and what is bound.
+
+    Those of another's span; else those of the request that a logged exception comes from; else
+    zeros.
+    """
+    if span is not INVALID_SPAN:
+        found = span.get_span_context()
+        if found.trace_id:
+            return found.trace_id, found.span_id, int(found.trace_flags), bound
+    return exceptions.origin(exc_info, bound) if exc_info else (0, 0, 0, bound)
 
 
 def _dump(entry: Mapping[str, object], bounds: Bounds) -> bytes:
