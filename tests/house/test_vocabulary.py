@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import ast
 import re
 from collections.abc import Iterator
 from typing import Any
 
 import yaml
 from tests.corpora import corpus
-from tests.house.rooms import ROOT
+from tests.house.rooms import ROOT, modules
 
+from watchkeeper.instrument.settings import TABLE
 from watchkeeper.vocabulary.attributes import ATTRIBUTE_BY_NAME, ATTRIBUTES
 from watchkeeper.vocabulary.events import EVENTS
-from watchkeeper.vocabulary.limits import LIMITS
-from watchkeeper.vocabulary.metrics import METRICS
+from watchkeeper.vocabulary.limits import APPLICATION_LIMITS, LIMITS
+from watchkeeper.vocabulary.metrics import METRIC_BY_NAME, METRICS
 from watchkeeper.vocabulary.model import Kind, Origin
 from watchkeeper.vocabulary.reference import telemetry_page
 from watchkeeper.vocabulary.spans import SPANS
@@ -106,11 +108,54 @@ def test_own_names_stay_out_of_opentelemetrys_namespaces() -> None:
     assert [name for name in own if name.split(".")[0] in taken] == []
 
 
-def test_every_limit_has_a_reason_and_a_positive_default() -> None:
-    """A limit bounds something and says how refusals are counted."""
+def test_every_limit_counts_what_it_refuses_or_says_why_not() -> None:
+    """A limit names a reason of a declared metric, a declared metric, or says where else it tells."""
     for entry in LIMITS.values():
         assert entry.default > 0
-        assert re.fullmatch(r"[a-z_]+", entry.reason)
+        metric = METRIC_BY_NAME.get(entry.where)
+        if entry.reason:
+            assert re.fullmatch(r"[a-z_]+", entry.reason)
+            assert metric is not None, entry
+            assert "reason" in metric.labels
+        elif metric is None:
+            assert " " in entry.where, f"{entry.where} is neither a metric nor words"
+
+
+def test_every_reason_of_a_limit_is_counted_by_code() -> None:
+    """The code has the reason of each limit, as a literal or taken from the table, and its metric."""
+    literals: set[str] = set()
+    taken: set[str] = set()
+    for module in modules():
+        if module.name == "watchkeeper.vocabulary.limits" or ".define" in module.name:
+            continue
+        for node in ast.walk(module.tree):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str):
+                if not module.name.startswith("watchkeeper.vocabulary"):
+                    literals.add(node.value)
+            elif (
+                isinstance(node, ast.Attribute)
+                and node.attr == "reason"
+                and isinstance(node.value, ast.Subscript)
+                and isinstance(node.value.slice, ast.Constant)
+            ):
+                taken.add(str(node.value.slice.value))
+    from_table = {LIMITS[name].reason for name in taken}
+
+    uncounted = {
+        entry.name: entry.reason
+        for entry in LIMITS.values()
+        if entry.reason and entry.reason not in literals | from_table
+    }
+    metrics = {entry.where for entry in LIMITS.values()} & set(METRIC_BY_NAME)
+    assert {} == uncounted
+    assert set() == metrics - literals
+
+
+def test_every_limit_of_the_application_is_a_setting_or_says_why_not() -> None:
+    """What can be changed has a setting of its own name; the rest is fixed, for a stated reason."""
+    fixed = {name for name in APPLICATION_LIMITS if LIMITS[name].fixed}
+
+    assert set(APPLICATION_LIMITS) - fixed == set(APPLICATION_LIMITS) & set(TABLE)
 
 
 def test_the_reference_page_is_current() -> None:

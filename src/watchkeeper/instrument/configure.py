@@ -96,16 +96,19 @@ class Arguments(ExportArguments, total=False):
     log_lines_per_s_max: int
     log_repeats_max: int
     log_events_max: int
+    log_levels_max: int
     log_file_bytes_max: int
     log_file_days_max: int
     log_file_total_bytes_max: int
     metric_series_max: int
+    scrape_connections_max: int
     content_chars_max: int
     llm_prices: Mapping[str, Mapping[str, float]]
     genai_latest: bool
     users_dir: str | PathLike[str]
     active_users_max: int
     agent_loop_repeats: int
+    agent_calls_kept_max: int
     slow_query_s: float
     slow_query_events_max: int
     reject_reasons_max: int

@@ -33,12 +33,15 @@ def exporters(settings: Settings, clock: Clock) -> Mapping[Signal, Exporter]:
     for signal, goal in wanted.items():
         if goal.channel not in shared:
             urls = {name: t.url for name, t in wanted.items() if t.channel == goal.channel}
-            shared[goal.channel] = _exporter(goal, urls, clock)
+            wait_s = settings.export_retry_after_s_max
+            shared[goal.channel] = _exporter(goal, urls, clock, wait_s)
         made[signal] = shared[goal.channel]
     return made
 
 
-def _exporter(goal: Target, urls: Mapping[Signal, str], clock: Clock) -> Exporter:
+def _exporter(
+    goal: Target, urls: Mapping[Signal, str], clock: Clock, retry_after_s_max: float
+) -> Exporter:
     if goal.protocol == "grpc":
         return GrpcExporter(
             goal.url,
@@ -46,6 +49,7 @@ def _exporter(goal: Target, urls: Mapping[Signal, str], clock: Clock) -> Exporte
             timeout_s=goal.timeout_s,
             compress=goal.compress,
             certificates=_pem(goal),
+            retry_after_s_max=retry_after_s_max,
         )
     return HttpExporter(
         goal.url,
@@ -55,6 +59,7 @@ def _exporter(goal: Target, urls: Mapping[Signal, str], clock: Clock) -> Exporte
         timeout_s=goal.timeout_s,
         compress=goal.compress,
         tls=_tls(goal),
+        retry_after_s_max=retry_after_s_max,
     )
 
 

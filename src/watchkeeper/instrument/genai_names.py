@@ -12,6 +12,7 @@ from typing import Any
 from opentelemetry.trace import StatusCode
 
 from watchkeeper.instrument import redaction
+from watchkeeper.instrument.cuts import count_cut
 from watchkeeper.instrument.recorder.span import RecordedSpan
 from watchkeeper.instrument.usage import RUN, Usage
 
@@ -189,7 +190,9 @@ def content_fields(attributes: Mapping[str, Any], chars_max: int) -> dict[str, o
     for name, sources in (("gen_ai.input.messages", _ASKED), ("gen_ai.output.messages", _ANSWERED)):
         text = first(attributes, sources)
         if isinstance(text, str):
-            # What is cut has to be redacted before: half a secret would not be recognised.
-            short = len(text) <= chars_max
-            found[name] = text if short else redaction.cut(text, chars_max - 1) + "…"
+            if len(text) > chars_max:
+                count_cut("content_length")
+                # What is cut has to be redacted before: half a secret would not be recognised.
+                text = redaction.cut(text, chars_max - 1) + "…"
+            found[name] = text
     return found

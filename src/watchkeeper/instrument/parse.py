@@ -43,6 +43,7 @@ __all__ = [
     "signal_otlp_endpoint",
     "stream",
     "text",
+    "without_login",
     "words",
 ]
 
@@ -145,6 +146,14 @@ def endpoint(given: object) -> str:
     if port == 0:
         raise ValueError(form)
     return url
+
+
+def without_login(url: str) -> str:
+    """Return a URL, well-formed or not, without what may be a login, or a token in its query."""
+    start, slashes, rest = url.partition("//") if "//" in url else ("", "", url)
+    _, at, host = rest.rpartition("@")
+    shown, mark, _ = host.partition("?")
+    return f"{start}{slashes}{at and '[secret]@'}{shown}{mark and '?…'}"
 
 
 def otlp_endpoint(given: object) -> str:

@@ -337,6 +337,7 @@ def _listener(settings: Settings, metrics: MetricSet, pages: Pages) -> MetricsLi
         crowded=metrics.counter("watchkeeper.telemetry.dropped")
         .child(("metrics", "scrape_connections"))
         .inc,
+        connections_max=settings.scrape_connections_max,
     )
 
 

@@ -8,6 +8,8 @@ from typing import NamedTuple, Protocol
 
 from opentelemetry.context import Context
 
+from watchkeeper.instrument.cuts import count_cut
+
 __all__ = ["CALL", "NO_USAGE", "RUN", "Attempted", "Claims", "Run", "Usage", "above", "claims"]
 
 _CLAIMS_MAX = 4_096
@@ -106,6 +108,7 @@ class Run:
         key = (tool, arguments)
         count = repeats.get(key, 0) + 1
         if count == 1 and len(repeats) >= kept_max:
+            count_cut("agent_calls")
             return 0
         repeats[key] = count
         return count

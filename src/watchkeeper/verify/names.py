@@ -21,6 +21,7 @@ MAY_BE_UNSEEN = MappingProxyType(
         "watchkeeper.server.refused": "telemetry beyond a limit of the server",
         "watchkeeper.server.rule.iterations_missed": "rules that take longer than their interval",
         "watchkeeper.server.scrape.failures": "a page of metrics that could not be read",
+        "watchkeeper.telemetry.truncated": "a value beyond a limit of the application",
     }
 )
 """Metrics that appear only when telemetry itself fails, and what has to happen for that."""

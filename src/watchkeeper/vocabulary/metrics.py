@@ -367,6 +367,12 @@ _APPLICATION: tuple[Metric, ...] = (
         ("signal", "reason"), (), _OWN,
     ),
     Metric(
+        "watchkeeper.telemetry.truncated", _C, "{item}",
+        "What went out cut to a limit, by reason: attributes, log lines, content, and tool calls "
+        "that were not looked at for loops.",
+        ("reason",), (), _OWN,
+    ),
+    Metric(
         "watchkeeper.context.refused", _C, "{item}",
         "Trace context and baggage of headers that was malformed or beyond a limit.",
         ("reason",), (), _OWN,

@@ -160,12 +160,16 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """A bound that refuses what crosses it, and counts what it refused."""
+    """A bound on something, and where it is told what it refused."""
 
     name: str
     default: int
     unit: str
     brief: str
     """What is bounded, and what happens beyond it."""
-    reason: str
-    """The ``reason`` under which refusals are counted."""
+    reason: str = ""
+    """The ``reason`` under which `where` counts refusals; empty where no such label tells them."""
+    where: str = "watchkeeper.telemetry.dropped"
+    """Name of the metric that counts refusals, or words on why none does."""
+    fixed: str = ""
+    """Why no setting changes it; empty if one does."""

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Sequence
 from watchkeeper.vocabulary.attributes import ATTRIBUTES
 from watchkeeper.vocabulary.events import EVENTS
 from watchkeeper.vocabulary.limits import LIMITS
-from watchkeeper.vocabulary.metrics import METRICS
-from watchkeeper.vocabulary.model import Metric
+from watchkeeper.vocabulary.metrics import METRIC_BY_NAME, METRICS
+from watchkeeper.vocabulary.model import Limit, Metric
 from watchkeeper.vocabulary.spans import SPANS
 
 __all__ = ["telemetry_page"]
@@ -42,6 +42,14 @@ def _metric_rows(emitter: str) -> Iterable[Sequence[str]]:
 
 def _origin(metric: Metric) -> str:
     return metric.origin.value
+
+
+def _counted(entry: Limit) -> str:
+    metric = METRIC_BY_NAME.get(entry.where)
+    if metric is None:
+        return entry.where
+    label = f'{{reason="{entry.reason}"}}' if entry.reason else ""
+    return f"`{metric.prometheus_name}{label}`"
 
 
 def telemetry_page() -> str:
@@ -100,14 +108,14 @@ def telemetry_page() -> str:
         "## Limits",
         "",
         *_table(
-            ("Name", "Default", "Unit", "Counted as", "What it bounds"),
+            ("Name", "Default", "Unit", "Where refusals are told", "What it bounds"),
             (
                 (
                     f"`{entry.name}`",
                     f"{entry.default:,}",
                     entry.unit,
-                    f"`{entry.reason}`",
-                    entry.brief,
+                    _counted(entry),
+                    f"{entry.brief} No setting: {entry.fixed}." if entry.fixed else entry.brief,
                 )
                 for entry in LIMITS.values()
             ),

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,7 @@ from watchkeeper.instrument.logs.levels import Thresholds
 from watchkeeper.instrument.logs.signals import LevelSignal
 from watchkeeper.instrument.metrics.listener import MetricsListener
 from watchkeeper.instrument.pages import BODY_BYTES_MAX, Answer, Ask
+from watchkeeper.instrument.runtime import build
 from watchkeeper.instrument.settings import load
 from watchkeeper.testing import wait_until
 from watchkeeper.testing.clock import FixedClock
@@ -393,3 +395,16 @@ def test_an_unwritable_directory_is_an_error(clock: FixedClock, tmp_path: Path) 
         worker.control.change({"a": "debug"})
 
     assert 20 == worker.level("a")
+
+
+def test_the_number_of_changed_levels_is_a_setting(tmp_path: Path) -> None:
+    """One logger more than `log_levels_max` is answered 422, and nothing changes."""
+    settings = load({"endpoint": "", "admin_token": TOKEN, "log_levels_max": 2}, {})
+    system = build(replace(settings, home=str(tmp_path)), clock=FixedClock()).log_system
+    answers = []
+    for names in (["a", "b"], ["c"]):
+        body = json.dumps({"levels": dict.fromkeys(names, "debug")}).encode()
+        answers.append(system.pages[PATH](Ask("PUT", f"Bearer {TOKEN}", body)).status)
+
+    assert [200, 422] == answers
+    assert (10, 20) == (system.thresholds["a"], system.thresholds["c"])

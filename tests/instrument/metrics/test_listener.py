@@ -72,12 +72,15 @@ def test_scrapes_run_at_once(listener: MetricsListener) -> None:
 
 def test_connections_are_bounded() -> None:
     """More connections than the limit are answered 503 instead of piling up threads, and counted."""
-    runtime = build(load({"endpoint": "", "metrics_port": 0}, {}), clock=FixedClock())
+    runtime = build(
+        load({"endpoint": "", "metrics_port": 0, "scrape_connections_max": 2}, {}),
+        clock=FixedClock(),
+    )
     listener = runtime.listener
     assert listener is not None
     listener.start()
     kept = []
-    for _ in range(8):
+    for _ in range(2):
         connection = http.client.HTTPConnection("127.0.0.1", listener.port, timeout=5)
         connection.request("GET", "/metrics")
         connection.getresponse().read()

@@ -257,3 +257,37 @@ def test_unusable_endpoints_are_explained(url: str) -> None:
     """A URL that cannot be used is refused when the exporter is made."""
     with pytest.raises(SettingError, match="endpoint"):
         exporter_for(url)
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("http://u:hunter2@host/v1", "'http://[secret]@host/v1"),
+        ("u:hunter2@host:4318", "'[secret]@host:4318"),
+        ("ftp://u:hun//ter2@host", "'ftp://[secret]@host"),
+        ("http://u:hunter2?@host", "'http://[secret]@host"),
+        ("ftp://host/?key=hunter2", "'ftp://host/?…'"),
+    ],
+)
+def test_an_unusable_endpoint_is_told_without_its_login(url: str, shown: str) -> None:
+    """User, password and query of a refused URL are left out of the error."""
+    with pytest.raises(SettingError) as refused:
+        exporter_for(url)
+
+    assert shown in str(refused.value)
+    assert "ter2" not in str(refused.value)
+    with pytest.raises(SettingError) as unread:
+        load({"endpoint": url}, {})
+    assert "ter2" not in str(unread.value)
+
+
+def test_the_longest_wait_is_a_setting() -> None:
+    """`export_retry_after_s_max` bounds what an endpoint can ask for."""
+    with collecting() as collector:
+        collector.script.append(Answer(503, (("Retry-After", "600"),)))
+        settings = load({"endpoint": collector.url, "export_retry_after_s_max": 7}, {})
+        exporter = exporters(settings, SystemClock())["traces"]
+        outcome = exporter.export("traces", b"x", 1)
+        exporter.close()
+
+    assert outcome.retry_after_s == 7.0

@@ -16,14 +16,12 @@ from watchkeeper.instrument.domain.scope import CallableScope, fail, reset
 from watchkeeper.instrument.host import Host
 from watchkeeper.instrument.recorder.span import RecordedSpan, Template
 from watchkeeper.instrument.usage import RUN, Run
-from watchkeeper.vocabulary.limits import limit
 
 __all__ = ["AgentRun", "ToolCall", "agent_run", "finish_run", "look_for_loop", "tool_call"]
 
 _ID_MAX = 512
 _KINDS_MAX = 1_024
 """Agents that are remembered; the memory starts anew past it."""
-_KEPT_MAX = limit("agent_calls_kept_max")
 _LOGGED = (
     "gen_ai.agent.name",
     "gen_ai.conversation.id",
@@ -269,7 +267,8 @@ def look_for_loop(host: Host, run: Run, tool: str, arguments: object) -> None:
         tool: Name of the tool.
         arguments: What it is called with now; only a hash is kept.
     """
-    repeats = run.repeat(tool, content_hash(arguments), _KEPT_MAX)
+    kept_max = host.settings.agent_calls_kept_max
+    repeats = run.repeat(tool, content_hash(arguments), kept_max)
     if repeats != host.settings.agent_loop_repeats or tool in run.looped:
         return
     run.looped |= {tool}

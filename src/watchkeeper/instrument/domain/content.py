@@ -7,6 +7,7 @@ from typing import Any
 import orjson
 
 from watchkeeper.instrument import redaction
+from watchkeeper.instrument.cuts import count_cut
 from watchkeeper.instrument.host import Host
 
 __all__ = ["content_hash", "content_text"]
@@ -23,8 +24,11 @@ def content_text(host: Host, content: object) -> str | None:
         return None
     text = content if isinstance(content, str) else _json(content)
     maximum = host.settings.content_chars_max
+    if len(text) <= maximum:
+        return text
+    count_cut("content_length")
     # What is cut has to be redacted before: half a secret at the end would not be recognised.
-    return text if len(text) <= maximum else redaction.cut(text, maximum - 1) + "…"
+    return redaction.cut(text, maximum - 1) + "…"
 
 
 def content_hash(content: object) -> int:

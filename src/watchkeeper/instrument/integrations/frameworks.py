@@ -31,6 +31,7 @@ from opentelemetry.util.types import Attributes, AttributeValue
 from watchkeeper.instrument import context as bound
 from watchkeeper.instrument import host as hosts
 from watchkeeper.instrument import redaction
+from watchkeeper.instrument.cuts import count_cut
 from watchkeeper.instrument.domain.agents import finish_run
 from watchkeeper.instrument.errors import error_type
 from watchkeeper.instrument.genai_names import content_fields
@@ -394,5 +395,6 @@ def _content_chars_max() -> int:
 def _cut(value: AttributeValue, chars_max: int) -> AttributeValue:
     if not isinstance(value, str) or len(value) <= chars_max:
         return value
+    count_cut("content_length")
     # As for our own content: what is cut has to be redacted before.
     return redaction.cut(value, chars_max - 1) + "…"

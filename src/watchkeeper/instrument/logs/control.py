@@ -52,6 +52,7 @@ class LevelControl:
         file: Where changes are kept and looked for; None keeps them in this process.
         apply: Takes the table in force and what made it change: ``endpoint``, ``file``, ``signal``
             or ``expiry``.
+        levels_max: Loggers whose level may be changed.
     """
 
     def __init__(
@@ -62,12 +63,14 @@ class LevelControl:
         now_ns: Callable[[], int],
         file: Path | None,
         apply: Callable[[Thresholds, str], None],
+        levels_max: int = limit("log_levels_max"),
     ) -> None:
         self._default = default
         self._trees = dict(trees)
         self._now_ns = now_ns
         self._file = file
         self._apply = apply
+        self._levels_max = levels_max
         self._changes: dict[str, Change] = {}
         self._seen: tuple[int, int, int] | None = None
         self._lock = threading.RLock()
@@ -173,7 +176,7 @@ class LevelControl:
             self._settle("endpoint")
 
     def _bounded(self, changes: dict[str, Change]) -> dict[str, Change]:
-        most = limit("log_levels_max")
+        most = self._levels_max
         if len(changes) > most:
             raise LogLevelError.explain(
                 "too many levels of loggers are changed",

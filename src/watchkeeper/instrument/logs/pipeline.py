@@ -14,6 +14,7 @@ import orjson
 from opentelemetry.trace import INVALID_SPAN, Span
 
 from watchkeeper.instrument.context import BOUND, Bound
+from watchkeeper.instrument.cuts import count_cut
 from watchkeeper.instrument.logs import console, exceptions
 from watchkeeper.instrument.logs.limiter import Gate
 from watchkeeper.instrument.logs.sink import Sink
@@ -386,7 +387,10 @@ class LogPipeline:
         if self._console:
             options = self._options
             line = console.render(entry, color=options.color, traceback=trace)
-            return cut(line, options.line_bytes_max).encode("utf-8", "replace")
+            if len(line) > options.line_bytes_max:
+                count_cut("line_length")
+                line = cut(line, options.line_bytes_max)
+            return line.encode("utf-8", "replace")
         return self._json(entry)
 
     def _json(self, entry: dict[str, object]) -> bytes:
@@ -396,6 +400,7 @@ class LogPipeline:
             # A lone surrogate or an integer beyond 64 bits; rare, so looked for only now.
             line_bytes = _dump(entry, self._bounds)
         if len(line_bytes) > self._line_bytes_max:
+            count_cut("line_length")
             line_bytes = _shortened(entry, len(line_bytes), self._line_bytes_max)
         return line_bytes
 

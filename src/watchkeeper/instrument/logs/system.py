@@ -83,6 +83,7 @@ class LogSystem:
             now_ns=clock.now_ns,
             file=_levels_file(settings) if settings.admin_token else None,
             apply=self._use_levels,
+            levels_max=settings.log_levels_max,
         )
         self.thresholds = self._levels.thresholds
         self.pages: Pages = (

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import date, time, timedelta
 from enum import Enum
 
+from watchkeeper.instrument.cuts import count_cut
 from watchkeeper.instrument.redaction import Redactor
 
 __all__ = ["Bounds", "clean", "cut", "plain", "shown"]
@@ -43,7 +44,14 @@ def cut(text: str, chars: int, redactor: Redactor | None = None) -> str:
     """
     if len(text) <= chars:
         return text
-    kept = text[:chars] if redactor is None else redactor.cut(text, chars)
+    if redactor is None:
+        return _marked(text[:chars], text)
+    # Without a redactor it is the second time, and counted as the first or as a whole line.
+    count_cut("attribute_length")
+    return _marked(redactor.cut(text, chars), text)
+
+
+def _marked(kept: str, text: str) -> str:
     return f"{kept}…[cut, {len(text)} characters]"
 
 
@@ -87,6 +95,7 @@ def plain(value: object, bounds: Bounds, depth: int = 0, left: list[int] | None 
         return _number(value, bounds)
     if isinstance(value, Mapping | list | tuple | AbstractSet):
         if depth >= bounds.depth:
+            _count("attribute_depth", bounds)
             return f"[{type(value).__name__}, too deep]"
         try:
             return _container(value, bounds, depth, [bounds.total] if left is None else left)
@@ -123,6 +132,7 @@ def _container(
         found: dict[str, object] = {}
         for number, (key, item) in enumerate(value.items()):
             if number >= bounds.items or left[0] <= 0:
+                _count("attribute_items", bounds)
                 found["…"] = f"[{len(value) - number} more]"
                 break
             left[0] -= 10
@@ -132,11 +142,17 @@ def _container(
     items: list[object] = []
     for number, item in enumerate(value):
         if number >= bounds.items or left[0] <= 0:
+            _count("attribute_items", bounds)
             items.append(f"[{len(value) - number} more]")
             break
         left[0] -= 10
         items.append(plain(item, bounds, depth + 1, left))
     return items
+
+
+def _count(reason: str, bounds: Bounds) -> None:
+    if bounds.redactor is not None:
+        count_cut(reason)
 
 
 def _item(

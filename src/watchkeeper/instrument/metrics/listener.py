@@ -44,9 +44,10 @@ class MetricsListener:
         refusal: Returns a status for a request that may not be answered, from its header
             ``Authorization`` and the client's address; None lets it pass.
         crowded: Called for each connection that is one too many.
+        connections_max: Connections at once; further ones are answered 503.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - every part is an argument
         self,
         scrape: Callable[[str], tuple[bytes, str]],
         *,
@@ -57,6 +58,7 @@ class MetricsListener:
         pages: Pages | None = None,
         refusal: Callable[[str, str | None], int | None] | None = None,
         crowded: Callable[[], None] = lambda: None,
+        connections_max: int = limit("scrape_connections_max"),
     ) -> None:
         self._scrape = scrape
         self._pages = pages or {}
@@ -66,6 +68,7 @@ class MetricsListener:
         self._targets = TargetsDir(targets_dir, service, path) if targets_dir is not None else None
         self._refusal = refusal
         self._crowded = crowded
+        self._connections_max = connections_max
         self._server: _Server | None = None
         self._file = ""
         self._crew: Crew | None = None
@@ -186,13 +189,22 @@ class MetricsListener:
     def _bound(self, port: int, *, patient: bool) -> _Server:
         for _ in range(_PATIENCE if patient else 0):
             try:
-                return _Server(
-                    port, self._path, self._scrape, self._refusal, self._pages, self._crowded
-                )
+                return self._made(port)
             except OSError:
                 # The kernel may let go of the lock of a dying process before its socket.
                 threading.Event().wait(_PAUSE_S)
-        return _Server(port, self._path, self._scrape, self._refusal, self._pages, self._crowded)
+        return self._made(port)
+
+    def _made(self, port: int) -> _Server:
+        return _Server(
+            port,
+            self._path,
+            self._scrape,
+            self._refusal,
+            self._pages,
+            self._crowded,
+            self._connections_max,
+        )
 
     def _refuse_port(self, error: OSError) -> NoReturn:
         if self._crew is not None:
@@ -217,6 +229,7 @@ class _Server(ThreadingHTTPServer):
         refusal: Callable[[str, str | None], int | None] | None,
         pages: Pages,
         crowded: Callable[[], None],
+        connections_max: int,
     ) -> None:
         self.pages = pages
         self.crowded = crowded
@@ -224,7 +237,7 @@ class _Server(ThreadingHTTPServer):
         self.scrape = scrape
         self.refusal = refusal
         self.ending = threading.Event()
-        self.slots = threading.BoundedSemaphore(limit("scrape_connections_max"))
+        self.slots = threading.BoundedSemaphore(connections_max)
         super().__init__(("127.0.0.1", port), _Handler)
 
     def serve(self) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 from watchkeeper.clock import Clock
 from watchkeeper.errors import DefinitionError
+from watchkeeper.instrument.cuts import cuts
 from watchkeeper.instrument.guard import hook_errors, record_failure
 from watchkeeper.instrument.metrics import foreign
 from watchkeeper.instrument.metrics.cells import Cells, FileCells, Series, heap_cells, numbers
@@ -61,11 +62,13 @@ class MetricSet:
         self._histograms: dict[str, HistogramFamily] = {}
         self._file: FileCells | None = None
         self._errors_before: Mapping[str, int] = {}
+        self._cuts_before: Mapping[str, int] = {}
         self._totals: Callable[[], Totals] | None = None
         self._hooks = Hooks(clock.now_ns, self._refused, self._folded, self._take, self._forget)
         overflow = self.counter("watchkeeper.metric.overflow")
         self._overflow = overflow.child((LIMITS["metric_series_max"].reason,))
         self.counter("watchkeeper.hook.errors").collect_from(self._hook_errors)
+        self.counter("watchkeeper.telemetry.truncated").collect_from(self._truncated)
 
     def counter(self, name: str) -> CounterFamily:
         """Return the counter called *name*.
@@ -174,6 +177,7 @@ class MetricSet:
                     cells[0] = _NOTHING_SAID
                 child.restart(cells)
         self._errors_before = hook_errors()
+        self._cuts_before = cuts()
 
     def said(self) -> dict[str, Any]:
         """Return what is in no cell, as JSON can hold it: callbacks, exemplars, foreign families."""
@@ -245,6 +249,10 @@ class MetricSet:
     def _hook_errors(self) -> dict[tuple[str, ...], float]:
         before = self._errors_before.get
         return {(hook,): float(count - before(hook, 0)) for hook, count in hook_errors().items()}
+
+    def _truncated(self) -> dict[tuple[str, ...], float]:
+        before = self._cuts_before.get
+        return {(reason,): float(count - before(reason, 0)) for reason, count in cuts().items()}
 
     @staticmethod
     def _refused() -> None:

@@ -11,15 +11,19 @@ from __future__ import annotations
 import reprlib
 from collections.abc import Mapping, Sequence
 from itertools import islice
+from typing import TypeVar
 
 from opentelemetry.util.types import AnyValue
 
+from watchkeeper.instrument.cuts import count_cut
 from watchkeeper.vocabulary.limits import limit
 
 __all__ = ["UNPRINTABLE", "clean_attributes", "clean_value", "plain_key", "safe_text"]
 
 UNPRINTABLE = "<unprintable>"
 """Stands for a value whose conversion to text failed."""
+
+_T = TypeVar("_T", str, bytes)
 
 _PLAIN = frozenset({bool, int, float})
 _DEPTH_MAX = limit("attribute_depth_max")
@@ -74,19 +78,23 @@ def clean_value(value: object, chars_max: int, depth: int = 0) -> AnyValue:
     try:
         # Subclasses (enumerations, NumPy's float64) become the plain type that they extend.
         if isinstance(value, str):
-            return str.__str__(value)[:chars_max]
+            text = str.__str__(value)
+            return text if len(text) <= chars_max else _cut(text, chars_max)
         if isinstance(value, int):
             return int.__int__(value)
         if isinstance(value, float):
             return float.__float__(value)
         if isinstance(value, bytes):
-            return bytes(value)[:chars_max]
+            data = bytes(value)
+            return data if len(data) <= chars_max else _cut(data, chars_max)
         if isinstance(value, Sequence | Mapping):
             if depth >= _DEPTH_MAX:
+                count_cut("attribute_depth")
                 return reprlib.repr(value)[:chars_max]
             return _clean_container(value, chars_max, depth + 1)
         if _has_text(value):
-            return safe_text(value)[:chars_max]
+            text = safe_text(value)
+            return text if len(text) <= chars_max else _cut(text, chars_max)
     except Exception:  # noqa: BLE001 - every line above may run foreign code
         return UNPRINTABLE
     return None
@@ -100,10 +108,17 @@ def plain_key(key: object) -> str:
 def _clean_container(
     value: Sequence[object] | Mapping[object, object], chars_max: int, depth: int
 ) -> AnyValue:
+    if len(value) > _ITEMS_MAX:
+        count_cut("attribute_items")
     if isinstance(value, Mapping):
         pairs = ((_clean_key(key), item) for key, item in islice(value.items(), _ITEMS_MAX))
         return {key: clean_value(item, chars_max, depth) for key, item in pairs if key}
     return tuple(clean_value(item, chars_max, depth) for item in islice(value, _ITEMS_MAX))
+
+
+def _cut(value: _T, chars_max: int) -> _T:
+    count_cut("attribute_length")
+    return value[:chars_max]
 
 
 def _clean_key(key: object) -> str:

@@ -13,6 +13,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from watchkeeper.errors import SettingError
+from watchkeeper.instrument.parse import without_login
 from watchkeeper.instrument.recorder.exporters import Outcome
 from watchkeeper.instrument.recorder.http import user_agent
 from watchkeeper.instrument.recorder.read import rejected_items, retry_delay_s
@@ -43,6 +44,7 @@ class GrpcExporter:
         compress: Whether to gzip the messages.
         certificates: PEM bytes of authorities, client key and client certificates; None of the
             first uses those that grpcio brings.
+        retry_after_s_max: Longest wait that an endpoint can ask for, in seconds.
 
     Raises:
         SettingError: The endpoint is not usable, or grpcio is not installed.
@@ -56,12 +58,13 @@ class GrpcExporter:
         timeout_s: float = 10.0,
         compress: bool = True,
         certificates: Certificates = (None, None, None),
+        retry_after_s_max: float = limit("export_retry_after_s_max"),
     ) -> None:
         parts = urlsplit(endpoint)
         if parts.scheme not in ("http", "https") or not parts.hostname or parts.username:
             raise SettingError.explain(
                 "the gRPC endpoint is not usable",
-                got=endpoint,
+                got=without_login(endpoint),
                 accepted="http://host:port or https://host:port",
                 next_step="pass for example http://127.0.0.1:4317, and credentials as headers",
             )
@@ -72,6 +75,7 @@ class GrpcExporter:
         self._timeout_s = timeout_s
         self._compression = self._grpc.Compression.Gzip if compress else None
         self._certificates = certificates
+        self._retry_after_s_max = retry_after_s_max
         self._channel: Any = None
         self._calls: dict[Signal, Any] = {}
 
@@ -128,7 +132,7 @@ class GrpcExporter:
             if key == _STATUS_DETAILS:
                 delay_s = retry_delay_s(value)
         if delay_s is not None:
-            delay_s = min(delay_s, float(limit("export_retry_after_s_max")))
+            delay_s = min(delay_s, self._retry_after_s_max)
         if code in _RETRYABLE or (code == "RESOURCE_EXHAUSTED" and delay_s is not None):
             reachable = delay_s is not None or code not in _UNREACHABLE
             return Outcome("retry", retry_after_s=delay_s, reachable=reachable, detail=detail)

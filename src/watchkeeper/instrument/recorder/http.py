@@ -21,6 +21,7 @@ from urllib.parse import SplitResult, urlsplit
 
 from watchkeeper.clock import Clock
 from watchkeeper.errors import SettingError
+from watchkeeper.instrument.parse import without_login
 from watchkeeper.instrument.recorder.exporters import Outcome
 from watchkeeper.instrument.recorder.read import rejected_items
 from watchkeeper.instrument.recorder.records import Signal
@@ -47,6 +48,7 @@ class HttpExporter:
         timeout_s: Time of one attempt in seconds, connecting included.
         compress: Whether to gzip the body.
         tls: Context for ``https``; the default verifies against the host's certificate store.
+        retry_after_s_max: Longest wait that an endpoint can ask for, in seconds.
 
     Raises:
         SettingError: A URL is not absolute or its scheme is neither ``http`` nor ``https``.
@@ -62,6 +64,7 @@ class HttpExporter:
         timeout_s: float = 10.0,
         compress: bool = True,
         tls: ssl.SSLContext | None = None,
+        retry_after_s_max: float = limit("export_retry_after_s_max"),
     ) -> None:
         given = dict(urls or {})
         signals: tuple[Signal, ...] = ("traces", "logs")
@@ -73,6 +76,7 @@ class HttpExporter:
         self._timeout_s = timeout_s
         self._compress = compress
         self._tls = tls
+        self._retry_after_s_max = retry_after_s_max
         self._headers = {
             "User-Agent": user_agent(),
             **(headers or {}),
@@ -189,7 +193,7 @@ class HttpExporter:
             except (ValueError, OverflowError):
                 return None
             wait_s = until_s - self._clock.now_ns() / _SECOND_NS
-        return min(max(wait_s, 0.0), float(limit("export_retry_after_s_max")))
+        return min(max(wait_s, 0.0), self._retry_after_s_max)
 
     def _connect(self, url: SplitResult) -> http.client.HTTPConnection:
         host = url.hostname or ""
@@ -210,7 +214,7 @@ class HttpExporter:
 def _parse(url: str) -> SplitResult:
     refusal = SettingError.explain(
         "the endpoint is not usable",
-        got=url,
+        got=without_login(url),
         accepted="an absolute http:// or https:// URL with a host and without user or password",
         next_step="pass for example http://127.0.0.1:8400, and credentials as headers",
     )

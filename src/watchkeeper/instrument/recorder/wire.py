@@ -11,8 +11,9 @@ from typing import cast
 
 from opentelemetry.util.types import AnyValue
 
+from watchkeeper.instrument.cuts import count_cut
 from watchkeeper.instrument.recorder.clean import clean_value, safe_text
-from watchkeeper.instrument.redaction import Redactor
+from watchkeeper.instrument.redaction import MARGIN, Redactor
 from watchkeeper.vocabulary.limits import limit
 
 __all__ = ["KeyValues", "any_value", "field", "text", "varint"]
@@ -224,7 +225,11 @@ class KeyValues:
         elif key.name in _STATEMENTS:
             system = next((str(attributes[name]) for name in _SYSTEMS if name in attributes), "")
             value = redactor.statement(value, system)
-        return redactor.cut(value, self._chars_max)
+        shown = redactor.cut(value, self._chars_max)
+        # One that is as long as this was cut, and counted, when it was recorded.
+        if shown is not value and self._chars_max < len(value) != self._chars_max + MARGIN:
+            count_cut("attribute_length")
+        return shown
 
     def _number(self, key: _Key, value: int) -> bytes:
         redactor = self._redactor

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
+from watchkeeper.instrument.cuts import count_cut
 from watchkeeper.instrument.redaction import custom, pairs
 from watchkeeper.instrument.redaction.hints import may_hold_secret, shape
 from watchkeeper.instrument.redaction.names import Names
@@ -142,6 +143,9 @@ class Redactor:
         Values under secret names become markers, but for booleans and None.
         """
         if isinstance(value, str):
+            # One that is as long as the margin allows was cut, and counted, when it was recorded.
+            if chars < len(value) != chars + MARGIN:
+                count_cut("attribute_length")
             return self.cut(value, chars)
         if isinstance(value, bool) or value is None or isinstance(value, float):
             return value

@@ -50,6 +50,7 @@ class DomainSettings(WebSettings):
     )
     active_users_max: int = limit_row("active_users_max")
     agent_loop_repeats: int = limit_row("agent_loop_repeats")
+    agent_calls_kept_max: int = limit_row("agent_calls_kept_max")
     slow_query_s: float = row(
         1.0,
         "Seconds from which a database statement counts as slow.",

@@ -294,6 +294,7 @@ class ExportSettings(RedactionSettings):
     batch_bytes_max: int = limit_row("batch_bytes_max")
     backlog_bytes_max: int = limit_row("backlog_bytes_max")
     spool_bytes_max: int = limit_row("spool_bytes_max")
+    export_retry_after_s_max: int = limit_row("export_retry_after_s_max")
 
 
 class ExportArguments(TypedDict, total=False):
@@ -343,3 +344,4 @@ class ExportArguments(TypedDict, total=False):
     batch_bytes_max: int
     backlog_bytes_max: int
     spool_bytes_max: int
+    export_retry_after_s_max: int

@@ -10,6 +10,7 @@ from types import MappingProxyType
 from typing import Any
 
 from watchkeeper.errors import SettingError, WatchkeeperError
+from watchkeeper.instrument import parse
 from watchkeeper.instrument.settings.foreign import remarks
 from watchkeeper.instrument.settings.row import Setting
 from watchkeeper.instrument.settings.table import TABLE, Settings
@@ -110,7 +111,7 @@ def _parsed(name: str, row: Setting, given: object, where: str) -> Any:
     except ValueError as error:
         raise SettingError.explain(
             f"the setting {name} ({where}) cannot be read",
-            got="[secret]" if row.secret else _without_login(given),
+            got="[secret]" if row.secret else _without_login(name, given),
             accepted=str(error),
             next_step=f"correct it, or remove it to use the default. {name}: {row.brief}".rstrip(
                 "."
@@ -118,9 +119,13 @@ def _parsed(name: str, row: Setting, given: object, where: str) -> Any:
         ) from error
 
 
-def _without_login(given: object) -> object:
+def _without_login(name: str, given: object) -> object:
     """Return *given*, a URL without its user and password."""
-    return re.sub(r"(?<=://)[^/\s]*@", "[secret]@", given) if isinstance(given, str) else given
+    if not isinstance(given, str):
+        return given
+    if name.endswith("endpoint"):
+        return parse.without_login(given)
+    return re.sub(r"(?<=://)[^/\s]*@", "[secret]@", given)
 
 
 def _from_env(

@@ -101,6 +101,7 @@ class LogSettings(TraceSettings):
     log_lines_per_s_max: int = limit_row("log_lines_per_s_max")
     log_repeats_max: int = limit_row("log_repeats_max")
     log_events_max: int = limit_row("log_events_max")
+    log_levels_max: int = limit_row("log_levels_max")
     log_file_bytes_max: int = limit_row("log_file_bytes_max")
     log_file_days_max: int = limit_row("log_file_days_max")
     log_file_total_bytes_max: int = limit_row("log_file_total_bytes_max")

@@ -103,6 +103,7 @@ class Settings(LogSettings):
         "WATCHKEEPER_INSTRUMENT",
     )
     metric_series_max: int = limit_row("metric_series_max")
+    scrape_connections_max: int = limit_row("scrape_connections_max")
     origins: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)
     """``argument``, the variable's name, the file's path, or ``default``, for each setting."""
     ignored: tuple[str, ...] = field(default=(), repr=False, compare=False)
