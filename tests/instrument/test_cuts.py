@@ -24,7 +24,8 @@ MOST = 100
 @contextmanager
 def counted() -> Iterator[dict[str, int]]:
     """Yield a dict that holds, at the end, what was counted meanwhile."""
-    before, found = cuts(), {}
+    before: Mapping[str, int] = cuts()
+    found: dict[str, int] = {}
     yield found
     for reason, count in cuts().items():
         if count > before.get(reason, 0):
