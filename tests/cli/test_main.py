@@ -105,11 +105,26 @@ def test_a_rule_file_with_a_typo_is_said(tmp_path: Path) -> None:
         (["uvicorn", "shop.app:app", "--workers", "2"], "shop"),
         (["uvicorn", "app:app"], "app"),
         (["python", "-m", "server"], "python"),
+        (["flask", "--app", "shop.web:create_app()", "run"], "shop"),
+        (["flask", "--app=src/shop.py", "run", "--port", "80"], "shop"),
+        (["/venv/bin/flask", "run"], "flask"),
+        (["celery", "-A", "shop.tasks", "worker"], "shop"),
     ],
 )
 def test_the_service_is_named_after_what_runs(command: list[str], expected: str) -> None:
     """``watchkeeper run`` names the service after the application's module."""
     assert expected == service_name(command)
+
+
+def test_flask_alone_is_named_after_what_it_finds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """``flask run`` is named after ``FLASK_APP``, else after the file that Flask takes."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "app.py").touch()
+    names = [service_name(["flask", "run"])]
+    monkeypatch.setenv("FLASK_APP", "shop.web:app")
+    assert ["app", "shop"] == [*names, service_name(["flask", "run"])]
 
 
 def test_run_without_a_command_says_how(capsys: pytest.CaptureFixture[str]) -> None:

@@ -13,6 +13,7 @@ import os
 import shutil
 import sys
 from collections.abc import Mapping
+from pathlib import Path
 
 from watchkeeper.cli.serve import default_data_dir
 from watchkeeper.errors import SettingError
@@ -74,11 +75,32 @@ def _origins() -> Mapping[str, str]:
     return origins
 
 
-def service_name(command: list[str]) -> str:
-    """Return a name for what *command* runs: ``uvicorn shop.app:app`` is ``shop``."""
-    for word in command[1:]:
+def _application(command: list[str]) -> str:
+    """Return the word that names the application, or ""."""
+    words = command[1:]
+    for word, following in zip(words, [*words[1:], ""], strict=True):
+        option, _, value = word.partition("=")
+        if option in ("--app", "-A"):
+            return value or following
         if ":" in word and not word.startswith("-"):
-            return word.split(":")[0].split(".")[0]
+            return word
+    if os.path.basename(command[0]) == "flask":  # noqa: PTH119 - a word of a command
+        # What Flask itself looks for, in this order.
+        files = (name for name in ("wsgi.py", "app.py") if Path(name).is_file())
+        return os.environ.get("FLASK_APP") or next(files, "")
+    return ""
+
+
+def service_name(command: list[str]) -> str:
+    """Return a name for what *command* runs.
+
+    ``uvicorn shop.app:app``, ``flask --app shop.web run`` and ``celery -A shop.tasks worker`` are
+    ``shop``.
+    """
+    found = _application(command)
+    if found:
+        name = os.path.basename(found.split(":")[0])  # noqa: PTH119 - also a module's name
+        return name.split(".")[0] or name
     return os.path.basename(command[0])  # noqa: PTH119 - a word of a command, not a path
 
 

@@ -154,7 +154,7 @@ ATTRIBUTES: tuple[Attribute, ...] = (
     Attribute("log.sample_rate", "float", "Share of the lines of this event that is kept.", _OWN),
     Attribute("log.levels.source", "str", "What changed the levels of loggers.", _OWN,
               values=("endpoint", "file", "signal", "expiry")),
-    Attribute("log.levels.changed", "str[]", "Levels in force that differ from the settings, `logger=level`.", _OWN),
+    Attribute("log.levels.changed", "str[]", "Levels in force that differ from those at the start, `logger=level`; `*` is every other logger.", _OWN),
     # resource
     Attribute("service.name", "str", "Name of the service."),
     Attribute("service.namespace", "str", "Group of services."),

@@ -20,9 +20,10 @@ from anthropic.types.raw_message_delta_event import Delta
 from openai.types import CompletionUsage, CreateEmbeddingResponse
 from openai.types.chat import ChatCompletion, ChatCompletionChunk
 from openai.types.responses import Response, ResponseCompletedEvent
-from opentelemetry.trace import SpanKind, StatusCode
+from opentelemetry.trace import SpanKind, StatusCode, get_current_span
 from tests.instrument.rig import Rig, attached
 
+from watchkeeper.instrument import context
 from watchkeeper.instrument.domain import LlmCall, agent_run, llm_call
 
 CHAT = {
@@ -270,6 +271,31 @@ def test_an_abandoned_stream_is_recorded_with_what_is_known(rig: Rig, how: str) 
     assert 0.5 == (span.end_ns - span.start_ns) / 1e9
     assert ("llm.call", "warning") == rig.events[-1][:2]
     assert [1.0] == list(rig.samples("llm_streams_abandoned_total").values())
+
+
+def test_a_stream_that_ends_elsewhere_has_the_ids_of_its_call(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The event of a stream dropped under another span has the call's span, request and user."""
+    seen: list[tuple[object, str, str]] = []
+
+    def event(*_: object) -> None:
+        seen.append((get_current_span(), context.request_id(), context.user_id()))
+
+    with (
+        context.bind(request_id="r-1", user_id="u-1"),
+        agent_run("a"),
+        llm_call(provider="anthropic", model="claude-sonnet-4-5", stream=True) as call,
+    ):
+        stream = call.wrap_stream(events())
+        next(stream)
+    monkeypatch.setattr(rig, "event", event)
+    with context.bind(request_id="r-2"), agent_run("other"):
+        other = get_current_span()
+        del stream, call
+        gc.collect()
+        assert [(rig.named("chat claude-sonnet-4-5"), "r-1", "u-1")] == seen
+        assert (other, "r-2") == (get_current_span(), context.request_id())
 
 
 def test_an_error_in_a_stream_passes_through(rig: Rig) -> None:

@@ -387,6 +387,22 @@ def test_a_signal_reads_the_file_again(tmp_path: Path) -> None:
     assert 0 == process.returncode
 
 
+def test_what_changed_is_told_whoever_changed_it(clock: FixedClock) -> None:
+    """Levels that differ from those at the start are listed, the root's and a tree's that is gone."""
+    control = Worker(clock, None).control
+    control.restart("warning", {"shop": "warning"})
+    told = [control.described()]
+    control.restart("info", {})
+    told.append(control.described())
+    control.change({"shop.db": "debug"})
+    told.append(control.described())
+    control.reset()
+    control.restart("info", {"shop": "warning"})
+    told.append(control.described())
+
+    assert [["*=warning"], ["shop=info"], ["shop=info", "shop.db=debug"], []] == told
+
+
 def test_an_unwritable_directory_is_an_error(clock: FixedClock, tmp_path: Path) -> None:
     """If the change cannot be shared it is not made, and the error says where."""
     (tmp_path / "levels").write_text("a file")

@@ -12,6 +12,7 @@ from opentelemetry.trace import SpanKind, StatusCode
 from opentelemetry.util.types import AttributeValue
 
 from watchkeeper.instrument import context, prices
+from watchkeeper.instrument.context import BOUND, Bound
 from watchkeeper.instrument.domain.content import content_text
 from watchkeeper.instrument.domain.responses import Answer
 from watchkeeper.instrument.domain.scope import Scope, fail, reset
@@ -19,6 +20,7 @@ from watchkeeper.instrument.domain.streams import WatchedStream
 from watchkeeper.instrument.guard import record_failure
 from watchkeeper.instrument.host import Host
 from watchkeeper.instrument.recorder.clean import clean_value
+from watchkeeper.instrument.recorder.current import activate, deactivate
 from watchkeeper.instrument.recorder.span import RecordedSpan, Template
 from watchkeeper.instrument.usage import CALL, RUN, Attempted, Run, Usage, above, claims
 
@@ -90,6 +92,7 @@ class LlmCall(Scope):
     _open_host: Host | None = None
     _stream_error: BaseException | None = None
     _logged: dict[str, Any]
+    _bound: Bound
 
     def __init__(
         self,
@@ -185,6 +188,7 @@ class LlmCall(Scope):
         """Let the call last beyond its block, until `on_end` says that it ended."""
         self._streaming = True
         self._complete = False
+        self._bound = BOUND.get()
 
     def on_chunk(self, chunk: object) -> None:
         """Take in one chunk of the stream."""
@@ -206,11 +210,18 @@ class LlmCall(Scope):
         host, span = self._host, self._span
         if host is None or span is None:
             return
-        if self._token is None:
-            self._end(host, span, error)
-        else:
+        if self._token is not None:
             # Still inside the block, whose end reports it even if the application handles it.
             self._stream_error = error
+            return
+        # Wherever the stream happens to end, collected in the middle of another request even: the
+        # event has the ids of the call.
+        token, unbind = activate(span), BOUND.set(self._bound)
+        try:
+            self._end(host, span, error)
+        finally:
+            BOUND.reset(unbind)
+            deactivate(token)
 
     def _start(self, host: Host) -> RecordedSpan:
         if self._provider not in prices.WARMED:

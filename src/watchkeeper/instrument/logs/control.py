@@ -26,6 +26,7 @@ from watchkeeper.vocabulary.limits import limit
 __all__ = ["Change", "LevelControl"]
 
 _SECOND_NS = 1_000_000_000
+_LEVEL_NAMES = {number: name for name, number in NUMBERS.items()}
 _LOCK_ATTEMPTS = 50
 _LOCK_WAIT_S = 0.01
 _FILE_BYTES_MAX = 1024 * 1024
@@ -74,7 +75,7 @@ class LevelControl:
         self._changes: dict[str, Change] = {}
         self._seen: tuple[int, int, int] | None = None
         self._lock = threading.RLock()
-        self.thresholds = self._table()
+        self.thresholds = self._first = self._table()
 
     def poll(self) -> None:
         """Follow changes that other processes made, and end those whose time is over.
@@ -153,8 +154,13 @@ class LevelControl:
             }
 
     def described(self) -> list[str]:
-        """Return the changes in force as ``logger=level``."""
-        return [f"{name or '*'}={change.level}" for name, change in self._changes.items()]
+        """Return the levels in force that differ from those at the start, as ``logger=level``."""
+        first, table = self._first, self.thresholds
+        found = {"*": table.default} if table.default != first.default else {}
+        for name in {**first.trees, **table.trees}:
+            if table[name] != first[name]:
+                found[name] = table[name]
+        return [f"{name}={_LEVEL_NAMES[number]}" for name, number in found.items()]
 
     def _alter(self, make: Callable[[dict[str, Change]], dict[str, Change]]) -> None:
         with self._lock:
