@@ -14,6 +14,8 @@ from typing import Any
 import pytest
 from opentelemetry import trace
 from opentelemetry.sdk.trace import TracerProvider as SdkProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.util._once import Once
 from tests.instrument.recorder.collector import collecting
 
@@ -179,6 +181,37 @@ def test_an_sdk_provider_of_the_application_stays() -> None:
     assert kept is provider
     assert 'gen_ai_request_model="x"' in text
     assert "was set before and stays" in lines(out)[0]["event"]
+
+
+def test_spans_of_two_providers_are_one_trace_and_are_sent_once() -> None:
+    """An SDK provider's spans go to its exporter, ours to the endpoint, with common ids."""
+    theirs = InMemorySpanExporter()
+    provider = SdkProvider()
+    provider.add_span_processor(SimpleSpanProcessor(theirs))
+    trace.set_tracer_provider(provider)
+    try:
+        with collecting() as collector:
+            watchkeeper.configure(service="a", endpoint=collector.url, log_stream=io.StringIO())
+            tracer = trace.get_tracer("theirs")
+            with (
+                tracer.start_as_current_span("outer"),
+                watchkeeper.agent_run("support"),
+                tracer.start_as_current_span("inner"),
+            ):
+                pass
+            assert watchkeeper.flush()
+            (ours,) = collector.spans()
+            watchkeeper.shutdown()
+    finally:
+        watchkeeper.shutdown()
+        trace._TRACER_PROVIDER = None
+        trace._TRACER_PROVIDER_SET_ONCE = Once()
+        provider.shutdown()
+
+    inner, outer = ((span.name, span.get_span_context()) for span in theirs.get_finished_spans())
+    assert ("inner", "invoke_agent support", "outer") == (inner[0], ours.name, outer[0])
+    assert {int.from_bytes(ours.trace_id)} == {inner[1].trace_id, outer[1].trace_id}
+    assert outer[1].span_id == int.from_bytes(ours.parent_span_id)
 
 
 def test_an_ignored_variable_is_told(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -33,7 +33,11 @@ def offer(provider: trace.TracerProvider, hook: EndHook) -> str:
     if attach is None:
         return f"the tracer provider {name} was set before and stays; its spans are not seen"
     attach(ForeignSpans(hook))
-    return f"the tracer provider {name} was set before and stays; metrics derive from its spans too"
+    return (
+        f"the tracer provider {name} was set before and stays: its spans go to its own exporter, "
+        "watchkeeper's to the endpoint, and metrics derive from both. Give both one backend, or "
+        "remove that provider, to have whole traces"
+    )
 
 
 def withdraw(provider: trace.TracerProvider) -> None:
