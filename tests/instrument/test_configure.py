@@ -208,10 +208,13 @@ def test_spans_of_two_providers_are_one_trace_and_are_sent_once() -> None:
         trace._TRACER_PROVIDER_SET_ONCE = Once()
         provider.shutdown()
 
-    inner, outer = ((span.name, span.get_span_context()) for span in theirs.get_finished_spans())
-    assert ("inner", "invoke_agent support", "outer") == (inner[0], ours.name, outer[0])
-    assert {int.from_bytes(ours.trace_id)} == {inner[1].trace_id, outer[1].trace_id}
-    assert outer[1].span_id == int.from_bytes(ours.parent_span_id)
+    found = [(span.name, span.get_span_context()) for span in theirs.get_finished_spans()]
+    (inner, below), (outer, above) = found
+    assert ("inner", "invoke_agent support", "outer") == (inner, ours.name, outer)
+    assert above is not None
+    assert below is not None
+    assert int.from_bytes(ours.trace_id) == above.trace_id == below.trace_id
+    assert int.from_bytes(ours.parent_span_id) == above.span_id
 
 
 def test_an_ignored_variable_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
