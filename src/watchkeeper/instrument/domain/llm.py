@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from contextvars import Token
 from itertools import islice
 from typing import Any, TypeVar, cast
@@ -53,6 +52,8 @@ _LOGGED = frozenset(
 _Stream = TypeVar("_Stream")
 
 
+_LEVELS = {None: "info", "abandoned": "warning"}
+"""Levels of the log event, by the kind of failure; all others are errors."""
 _Kind = tuple[str, str, str, str, str]
 """Operation, provider, model, agent and tenant."""
 _KINDS: dict[_Kind, tuple[str, Template, dict[str, Any]]] = {}
@@ -238,7 +239,7 @@ class LlmCall(Scope):
         if self._is_stream:
             attributes["gen_ai.request.stream"] = True
         if host.settings.capture_content:
-            self._answer.keep_content = True
+            self._answer.keep()
             prompt = content_text(host, self._input)
             if prompt is not None:
                 attributes["gen_ai.input.messages"] = prompt
@@ -280,7 +281,13 @@ class LlmCall(Scope):
         if end_ns is None:
             end_ns = host.clock.now_ns()
             end_ns = max(end_ns, span.start_ns)  # the host's clock was set back
-        self._log(host, found, kind, (end_ns - span.start_ns) / 1e9)
+        fields = self._logged.copy()
+        # What was there at the start is in it already.
+        for name, value in islice(found.items(), len(fields), None):
+            if name in _LOGGED:
+                fields[name] = value
+        fields["duration_s"] = (end_ns - span.start_ns) / 1e9
+        host.event("llm.call", _LEVELS.get(kind, "error"), fields)
         # The run that the call belongs to, in whatever context a stream happens to end.
         token = None if self._run is RUN.get() else RUN.set(self._run)
         try:
@@ -293,13 +300,7 @@ class LlmCall(Scope):
         # All of these are of the API's types already, so they need no cleaning.
         answer = self._answer
         if answer.was_read:
-            known = (
-                ("gen_ai.response.model", answer.model),
-                ("gen_ai.response.id", answer.id),
-                ("gen_ai.response.finish_reasons", answer.finish_reasons or None),
-                ("llm.tool_calls", answer.tool_calls or None),
-            )
-            found.update((name, value) for name, value in known if value is not None)
+            found |= answer.described()
         if self._first_chunk_s is not None:
             found["gen_ai.response.time_to_first_chunk"] = self._first_chunk_s
         if answer.content:
@@ -309,15 +310,19 @@ class LlmCall(Scope):
         usage = answer.usage
         if usage is None:
             return
-        found["gen_ai.usage.input_tokens"] = usage.input_tokens
-        found["gen_ai.usage.output_tokens"] = usage.output_tokens
-        if usage.cache_read:
-            found["gen_ai.usage.cache_read.input_tokens"] = usage.cache_read
-        if usage.cache_creation:
-            found["gen_ai.usage.cache_creation.input_tokens"] = usage.cache_creation
-        if usage.reasoning:
-            found["gen_ai.usage.reasoning.output_tokens"] = usage.reasoning
-        cost = self._cost(host, usage)
+        given, made, read, created, reasoning = usage
+        found["gen_ai.usage.input_tokens"] = given
+        found["gen_ai.usage.output_tokens"] = made
+        if read:
+            found["gen_ai.usage.cache_read.input_tokens"] = read
+        if created:
+            found["gen_ai.usage.cache_creation.input_tokens"] = created
+        if reasoning:
+            found["gen_ai.usage.reasoning.output_tokens"] = reasoning
+        own = host.settings.llm_prices
+        cost = prices.price(self._provider, answer.model or self._model, usage, own)
+        if cost is None and answer.model is not None:
+            cost = prices.price(self._provider, self._model, usage, own)
         if cost is not None:
             found["llm.cost_usd"] = cost
 
@@ -332,14 +337,6 @@ class LlmCall(Scope):
             span.set_status(StatusCode.ERROR)
         return kind
 
-    def _cost(self, host: Host, usage: Usage) -> float | None:
-        answered = self._answer.model
-        own = host.settings.llm_prices
-        cost = prices.price(self._provider, answered or self._model, usage, own)
-        if cost is None and answered is not None:
-            cost = prices.price(self._provider, self._model, usage, own)
-        return cost
-
     def _count(self, host: Host, error: BaseException | None, kind: str | None) -> None:
         causes = self.causes
         limited = causes.count("429") + (getattr(error, "status_code", None) == 429)
@@ -351,21 +348,6 @@ class LlmCall(Scope):
             host.metrics.counter("llm.rate_limits").child(labels).inc(limited)
         if kind == "abandoned":
             host.metrics.counter("llm.streams_abandoned").child(labels).inc()
-
-    def _log(
-        self, host: Host, found: Mapping[str, Any], kind: str | None, duration_s: float
-    ) -> None:
-        fields = self._logged.copy()
-        # What was there at the start is in it already.
-        for name, value in islice(found.items(), len(fields), None):
-            if name in _LOGGED:
-                fields[name] = value
-        fields["duration_s"] = duration_s
-        host.event(
-            "llm.call",
-            "info" if kind is None else "warning" if kind == "abandoned" else "error",
-            fields,
-        )
 
 
 def _parent() -> Context | None:

@@ -33,13 +33,13 @@ class Answer:
     """Tools that the answer asks to be called."""
     failed: str | None = None
     """Why the provider says that the answer failed, as an ``error.type``."""
-    content: list[Any]
-    """Texts and parts, in order; filled only if `keep_content` is set."""
-    keep_content: bool = False
+    content: list[Any] | None = None
+    """Texts and parts, in order; None unless `keep` was called."""
+    _anthropic: dict[str, int] | None = None
 
-    def __init__(self) -> None:
+    def keep(self) -> None:
+        """Keep the content of what is read from here on."""
         self.content = []
-        self._anthropic: dict[str, int] = {}
 
     def read(self, answer: object) -> None:
         """Take in a whole answer, or one chunk or event of a stream; unknown ones change nothing."""
@@ -53,6 +53,16 @@ class Answer:
             if hasattr(cls, "model_fields") and len(_READERS) < _CLASSES_MAX:
                 _READERS[cls] = reader
         reader(self, answer)
+
+    def described(self) -> dict[str, Any]:
+        """Return what is known besides the usage, under the names of the conventions."""
+        known = (
+            ("gen_ai.response.model", self.model),
+            ("gen_ai.response.id", self.id),
+            ("gen_ai.response.finish_reasons", self.finish_reasons or None),
+            ("llm.tool_calls", self.tool_calls or None),
+        )
+        return {name: value for name, value in known if value is not None}
 
     def _read_nothing(self, answer: object) -> None:
         """Leave an object alone that says nothing."""
@@ -82,7 +92,7 @@ class Answer:
         message = _get(choice, "message") if _has(choice, "message") else None
         if message is not None:
             self.tool_calls += len(_get(message, "tool_calls") or ())
-            if self.keep_content:
+            if self.content is not None:
                 self.content.append(message)
             return
         delta = _get(choice, "delta") if _has(choice, "delta") else None
@@ -90,7 +100,7 @@ class Answer:
             # Only the first piece of a streamed call carries its id.
             for call in _get(delta, "tool_calls") or ():
                 self.tool_calls += _get(call, "id") is not None
-            if self.keep_content:
+            if self.content is not None:
                 self._keep(_get(delta, "content"))
 
     def _read_openai_usage(self, usage: object) -> None:
@@ -126,7 +136,7 @@ class Answer:
             self.finish_reasons = (status,)
         elif status == "completed":
             self.finish_reasons = ("stop",)
-        if self.keep_content and status in ("completed", "incomplete"):
+        if self.content is not None and status in ("completed", "incomplete"):
             self.content = list(output)
 
     def _read_responses_event(self, event: object) -> None:
@@ -134,7 +144,7 @@ class Answer:
         answer = _get(event, "response")
         if answer is not None:
             self._read_response(answer)
-        elif kind == "response.output_text.delta" and self.keep_content:
+        elif kind == "response.output_text.delta" and self.content is not None:
             self._keep(_get(event, "delta"))
 
     def _read_message(self, message: object) -> None:
@@ -144,7 +154,7 @@ class Answer:
         self._read_stop(message)
         for block in _get(message, "content") or ():
             self.tool_calls += _get(block, "type") == "tool_use"
-            if self.keep_content:
+            if self.content is not None:
                 self.content.append(block)
 
     def _read_message_start(self, event: object) -> None:
@@ -158,7 +168,7 @@ class Answer:
         self.tool_calls += _get(_get(event, "content_block"), "type") == "tool_use"
 
     def _read_block_delta(self, event: object) -> None:
-        if self.keep_content:
+        if self.content is not None:
             self._keep(_get(_get(event, "delta"), "text"))
 
     def _read_error(self, event: object) -> None:
@@ -171,6 +181,9 @@ class Answer:
 
     def _read_anthropic_usage(self, usage: object) -> None:
         # Counts in later events are cumulative, and absent where nothing changed.
+        counts = self._anthropic
+        if counts is None:
+            counts = self._anthropic = {}
         for name in (
             "input_tokens",
             "output_tokens",
@@ -179,11 +192,10 @@ class Answer:
         ):
             count = _count(usage, name)
             if count is not None:
-                self._anthropic[name] = count
+                counts[name] = count
         thought = _count(_get(usage, "output_tokens_details"), "thinking_tokens")
         if thought is not None:
-            self._anthropic["thinking_tokens"] = thought
-        counts = self._anthropic
+            counts["thinking_tokens"] = thought
         if counts:
             read = counts.get("cache_read_input_tokens", 0)
             created = counts.get("cache_creation_input_tokens", 0)
@@ -196,7 +208,7 @@ class Answer:
             )
 
     def _keep(self, text: object) -> None:
-        if isinstance(text, str) and text:
+        if self.content is not None and isinstance(text, str) and text:
             if self.content and isinstance(self.content[-1], str):
                 self.content[-1] += text
             else:
