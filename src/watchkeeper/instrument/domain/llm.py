@@ -303,10 +303,9 @@ class LlmCall(Scope):
             found |= answer.described()
         if self._first_chunk_s is not None:
             found["gen_ai.response.time_to_first_chunk"] = self._first_chunk_s
-        if answer.content:
-            written = content_text(host, answer.content)
-            if written is not None:
-                found["gen_ai.output.messages"] = written
+        written = content_text(host, answer.content) if answer.content else None
+        if written is not None:
+            found["gen_ai.output.messages"] = written
         usage = answer.usage
         if usage is None:
             return

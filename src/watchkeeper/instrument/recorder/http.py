@@ -6,17 +6,22 @@ wait, what a partial success means.
 
 from __future__ import annotations
 
+import contextlib
+
 # The first connection would import this codec. A fork in the middle of that import leaves the
 # child with half of it and "unknown encoding: idna", so it is imported before anyone forks.
 import encodings.idna  # noqa: F401
 import gzip
 import http.client
 import os
+import socket
 import ssl
+import struct
 import sys
 from collections.abc import Mapping
 from email.utils import parsedate_to_datetime
 from importlib.metadata import PackageNotFoundError, version
+from typing import Any, cast
 from urllib.parse import SplitResult, urlsplit
 
 from watchkeeper.clock import Clock
@@ -32,7 +37,62 @@ __all__ = ["HttpExporter", "user_agent"]
 _RETRYABLE = frozenset({429, 502, 503, 504})
 _TOO_LARGE = 413
 _CHUNK = 65_536
+_SEND_BYTES = 1 << 20
+_TIMEVAL = struct.Struct("ll").pack if sys.platform == "linux" else None
+"""``struct timeval`` as ``SO_RCVTIMEO`` takes it; other systems have other forms."""
 _SECOND_NS = 1_000_000_000
+
+
+class _Whole:
+    """A connection that sends head and body of a request in one piece.
+
+    Each time a thread has waited in the system it must get the interpreter's lock back, and while it
+    asks for that, the application's threads wake it whenever they let go of the lock for a moment, and
+    pay for it. So a request is to wait as few times as it can.
+    """
+
+    _held: list[bytes]
+
+    def send(self, data: Any) -> None:
+        """Hold a part of the request back."""
+        self._held.append(data)
+
+    def post(self, target: str, body: bytes, headers: Mapping[str, str]) -> None:
+        """Send a request."""
+        connection = cast("http.client.HTTPConnection", self)
+        self._held = []
+        connection.request("POST", target, body=body, headers=headers)
+        whole, self._held = b"".join(self._held), []
+        # The next class in line is one of the standard library's.
+        super().send(whole)  # type: ignore[misc]
+
+    def limit_s(self, seconds: float) -> None:
+        """Let each step of what follows take *seconds* at most."""
+        sock: socket.socket | None = cast("http.client.HTTPConnection", self).sock
+        if sock is None:
+            return
+        if _TIMEVAL is None or isinstance(sock, ssl.SSLSocket):
+            sock.settimeout(seconds)
+            return
+        # The system's own limits: Python's would wait in a call of its own before each step.
+        sock.settimeout(None)
+        micros = max(int(seconds * 1e6), 1)
+        limit_ = _TIMEVAL(micros // 1_000_000, micros % 1_000_000)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, limit_)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, limit_)
+
+
+class _Plain(_Whole, http.client.HTTPConnection):
+    def connect(self) -> None:
+        """Connect, with room for a whole request."""
+        super().connect()
+        with contextlib.suppress(OSError):
+            self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BYTES)
+        self.limit_s(self.timeout or 0.0)
+
+
+class _Secure(_Whole, http.client.HTTPSConnection):
+    pass
 
 
 class HttpExporter:
@@ -84,7 +144,7 @@ class HttpExporter:
         }
         if compress:
             self._headers["Content-Encoding"] = "gzip"
-        self._connections: dict[str, http.client.HTTPConnection] = {}
+        self._connections: dict[str, _Plain | _Secure] = {}
 
     def export(self, signal: Signal, body: bytes, items: int) -> Outcome:  # noqa: ARG002 - protocol
         """Post one batch; network errors and the retryable statuses give ``retry``."""
@@ -128,11 +188,16 @@ class HttpExporter:
         connection = self._connections.get(url.netloc)
         if connection is None:
             connection = self._connections[url.netloc] = self._connect(url)
-        if connection.sock is not None:
-            connection.sock.settimeout(self._timeout_s)
+        connection.limit_s(self._timeout_s)
         target = f"{url.path or '/'}?{url.query}" if url.query else url.path or "/"
-        connection.request("POST", target, body=payload, headers=self._headers)
-        response = connection.getresponse()
+        connection.post(target, payload, self._headers)
+        try:
+            response = connection.getresponse()
+        except http.client.RemoteDisconnected:
+            if self._clock.monotonic_ns() < deadline_ns:
+                raise
+            # What looks like an end is the system's limit.
+            raise TimeoutError("timed out") from None
         answer, whole = self._read(connection, response, deadline_ns)
         if not whole or response.will_close:
             self._drop(url.netloc)
@@ -140,7 +205,7 @@ class HttpExporter:
 
     def _read(
         self,
-        connection: http.client.HTTPConnection,
+        connection: _Whole,
         response: http.client.HTTPResponse,
         deadline_ns: int,
     ) -> tuple[bytes, bool]:
@@ -153,8 +218,7 @@ class HttpExporter:
                 left_ns = deadline_ns - self._clock.monotonic_ns()
                 if left_ns <= 0:
                     break
-                if connection.sock is not None:
-                    connection.sock.settimeout(left_ns / _SECOND_NS)
+                connection.limit_s(left_ns / _SECOND_NS)
                 chunk = response.read1(_CHUNK)
                 if not chunk:
                     whole = response.length == 0 or bool(response.chunked and response.isclosed())
@@ -195,15 +259,13 @@ class HttpExporter:
             wait_s = until_s - self._clock.now_ns() / _SECOND_NS
         return min(max(wait_s, 0.0), self._retry_after_s_max)
 
-    def _connect(self, url: SplitResult) -> http.client.HTTPConnection:
+    def _connect(self, url: SplitResult) -> _Plain | _Secure:
         host = url.hostname or ""
         if url.scheme == "http":
-            return http.client.HTTPConnection(host, _port(url), timeout=self._timeout_s)
+            return _Plain(host, _port(url), timeout=self._timeout_s)
         if self._tls is None:
             self._tls = ssl.create_default_context()
-        return http.client.HTTPSConnection(
-            host, _port(url), timeout=self._timeout_s, context=self._tls
-        )
+        return _Secure(host, _port(url), timeout=self._timeout_s, context=self._tls)
 
     def _drop(self, netloc: str) -> None:
         connection = self._connections.pop(netloc, None)
