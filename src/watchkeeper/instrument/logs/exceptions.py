@@ -6,9 +6,10 @@ import sys
 import traceback
 from types import TracebackType
 
+from watchkeeper.instrument import tracebacks
 from watchkeeper.instrument.context import Bound, Left, left
 from watchkeeper.instrument.logs.values import clean, shown
-from watchkeeper.instrument.redaction import Redactor
+from watchkeeper.instrument.redaction import MARGIN, Redactor
 
 __all__ = ["normalise", "origin", "qualified_name", "stacktrace", "structured"]
 
@@ -74,6 +75,8 @@ def structured(error: BaseException, redactor: Redactor | None = None) -> dict[s
 def stacktrace(error: BaseException, chars: int, redactor: Redactor | None = None) -> str:
     """Return the traceback as Python prints it, without secrets, at most *chars* characters."""
     try:
+        if tracebacks.is_heavy_chain(error, chars + MARGIN):
+            return clean(tracebacks.formatted(error, chars + MARGIN), chars, redactor)
         lines = traceback.TracebackException(
             type(error), error, error.__traceback__, limit=-_FRAMES_MAX, compact=True,
             max_group_depth=3,
@@ -86,9 +89,19 @@ def stacktrace(error: BaseException, chars: int, redactor: Redactor | None = Non
 def _one(error: BaseException, redactor: Redactor | None) -> dict[str, object]:
     return {
         "type": qualified_name(type(error)),
-        "message": shown(error, _MESSAGE_CHARS_MAX, redactor),
+        "message": _message(error, redactor),
         "frames": _frames(error.__traceback__),
     }
+
+
+def _message(error: BaseException, redactor: Redactor | None) -> str:
+    chars = _MESSAGE_CHARS_MAX + MARGIN
+    try:
+        if tracebacks.is_heavy(error, chars) and not tracebacks.is_text(error):
+            return shown(tracebacks.message(error, chars + 1), _MESSAGE_CHARS_MAX, redactor)
+    except Exception as failure:  # noqa: BLE001 - the arguments may be foreign objects
+        return f"[unprintable {type(error).__name__}: {type(failure).__name__}]"
+    return shown(error, _MESSAGE_CHARS_MAX, redactor)
 
 
 def _frames(trace: TracebackType | None) -> list[dict[str, object]]:

@@ -18,8 +18,10 @@ from opentelemetry.trace import (
 )
 from opentelemetry.util.types import Attributes, AttributeValue
 
+from watchkeeper.instrument import tracebacks
 from watchkeeper.instrument.guard import record_failure
 from watchkeeper.instrument.recorder.clean import (
+    UNPRINTABLE,
     clean_attributes,
     clean_value,
     plain_key,
@@ -343,8 +345,8 @@ class RecordedSpan(SdkNames, Span):
                 if module and module != "builtins"
                 else kind.__qualname__
             ),
-            "exception.message": safe_text(exception),
-            "exception.stacktrace": _traceback(exception),
+            "exception.message": _message(exception, self.lane.chars_max),
+            "exception.stacktrace": _traceback(exception, self.lane.chars_max),
             "exception.escaped": str(escaped),
         }
         if attributes:
@@ -356,7 +358,7 @@ class RecordedSpan(SdkNames, Span):
         if record:
             self.record_exception(error)
         if set_status:
-            text = f"{type(error).__name__}: {safe_text(error)}"
+            text = f"{type(error).__name__}: {_message(error, self.lane.chars_max)}"
             self.set_status(StatusCode.ERROR, text)
 
     def end(self, end_time: int | None = None) -> None:
@@ -419,8 +421,19 @@ def _cleaned(
     return clean_attributes(attributes, count_max, chars_max)
 
 
-def _traceback(error: BaseException) -> str:
+def _message(error: BaseException, chars: int) -> str:
     try:
+        if tracebacks.is_heavy(error, chars):
+            return tracebacks.message(error, chars)
+    except Exception:  # noqa: BLE001 - the arguments may be foreign objects
+        return UNPRINTABLE
+    return safe_text(error)
+
+
+def _traceback(error: BaseException, chars: int) -> str:
+    try:
+        if tracebacks.is_heavy_chain(error, chars):
+            return tracebacks.formatted(error, chars)
         return "".join(traceback.format_exception(error))
     except Exception:  # noqa: BLE001 - formatting runs foreign code
         return "".join(traceback.format_tb(error.__traceback__))
