@@ -113,6 +113,18 @@ def work() -> None:
                 pass
 
 
+@pytest.mark.parametrize(("chars", "expected"), [(2_048, {}), (2_049, {"label_length": 1})])
+def test_a_label_that_is_cut_is_counted(chars: int, expected: Mapping[str, int]) -> None:
+    """A label's value past the limit is cut, and the update counts."""
+    with attached() as rig:
+        with counted() as found:
+            rig.metrics.gauge("job.queue.depth").child(("q" * chars,)).set(1)
+        shown = rig.samples("job_queue_depth")
+
+    assert expected == found
+    assert {f'job_queue_depth{{job_queue="{"q" * 2_048}"}}': 1.0} == shown
+
+
 @pytest.mark.parametrize(
     ("act", "expected"), [(converse, {"content_length": 1}), (work, {"agent_calls": 2})]
 )

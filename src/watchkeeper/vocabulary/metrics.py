@@ -368,7 +368,7 @@ _APPLICATION: tuple[Metric, ...] = (
     ),
     Metric(
         "watchkeeper.telemetry.truncated", _C, "{item}",
-        "What went out cut to a limit, by reason: attributes, log lines, content, and tool calls "
+        "What went out cut to a limit, by reason: attributes, labels, log lines, content, and tool calls "
         "that were not looked at for loops.",
         ("reason",), (), _OWN,
     ),

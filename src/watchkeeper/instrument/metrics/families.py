@@ -7,6 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from typing import Generic, TypeVar
 
+from watchkeeper.instrument.cuts import count_cut
 from watchkeeper.instrument.metrics.cells import Cells, Series
 from watchkeeper.instrument.metrics.instruments import (
     Counter,
@@ -33,7 +34,7 @@ __all__ = [
 OVERFLOW = 'otel_metric_overflow="true"'
 """The labels of the series that takes what crosses the limit (OpenTelemetry, metrics/sdk.md)."""
 
-_VALUE_CHARS_MAX = limit("label_value_chars_max")
+_VALUE_CHARS_MAX = limit("metric_label_chars_max")
 
 Collect = Callable[[], Mapping[tuple[str, ...], float]]
 """Returns label values, in declared order, and the value of each series."""
@@ -157,7 +158,10 @@ class Family(ABC, Generic[_Child]):
                 f"{self.metric.name} takes {len(self.label_names)} label values "
                 f"{self.label_names}, got {len(values)}"
             )
-        key = tuple(str(value)[:_VALUE_CHARS_MAX] for value in values)
+        texts = tuple(str(value) for value in values)
+        key = tuple(text[:_VALUE_CHARS_MAX] for text in texts)
+        if key != texts:
+            count_cut("label_length")
         with self._lock:
             child = self._children.get(key)
             if child is not None:
