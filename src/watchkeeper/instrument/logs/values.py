@@ -11,6 +11,7 @@ from enum import Enum
 
 from watchkeeper.instrument.cuts import count_cut
 from watchkeeper.instrument.redaction import Redactor
+from watchkeeper.vocabulary.limits import limit
 
 __all__ = ["Bounds", "clean", "cut", "plain", "shown"]
 
@@ -23,11 +24,11 @@ class Bounds:
 
     chars: int
     """Characters of a text."""
-    items: int = 100
+    items: int = limit("log_value_items_max")
     """Items of a list or mapping."""
-    depth: int = 6
+    depth: int = limit("log_value_depth_max")
     """Levels of nesting."""
-    total: int = 1_000_000
+    total: int = limit("log_value_chars_max")
     """Characters of a container with everything in it; an item counts for at least ten."""
     redactor: Redactor | None = None
     """Masks secrets; None if the value has been through that."""
