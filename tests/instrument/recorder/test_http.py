@@ -145,6 +145,43 @@ def test_a_silent_endpoint_costs_the_timeout_only() -> None:
     assert ("retry", False) == (outcome.kind, outcome.reachable)
 
 
+def test_a_kept_connection_that_falls_silent_costs_one_timeout() -> None:
+    """An endpoint that answered before and hangs now is not taken for one that has hung up."""
+    release = threading.Event()
+    with collecting() as collector:
+        exporter = exporter_for(collector.url, timeout_s=0.2)
+        assert "delivered" == exporter.export("traces", b"x", 1).kind
+        collector.script.append(Answer(wait=release))
+        outcome = exporter.export("traces", b"x", 1)
+        release.set()
+        exporter.close()
+        assert 1 == collector.connections
+    assert ("retry", False) == (outcome.kind, outcome.reachable)
+    assert "TimeoutError" in outcome.detail
+
+
+def test_head_and_body_leave_in_one_piece() -> None:
+    """A server finds the whole request in what it reads first."""
+    seen: list[bytes] = []
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def serve() -> None:
+            connection, _ = server.accept()
+            with connection:
+                seen.append(connection.recv(65_536))
+                connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        url = f"http://127.0.0.1:{server.getsockname()[1]}"
+        exporter = exporter_for(url, compress=False)
+        exporter.export("traces", b"B" * 10_000, 1)
+        exporter.close()
+        thread.join()
+    assert seen[0].startswith(b"POST /v1/traces HTTP/1.1\r\n")
+    assert seen[0].endswith(b"\r\n\r\n" + b"B" * 10_000)
+
+
 @pytest.mark.parametrize("answer", [b"", b"nonsense\r\n\r\n", b"HTTP/1.1 2"])
 def test_a_broken_answer_is_a_reason_to_retry(answer: bytes) -> None:
     """A connection that breaks in the middle of an answer leaves the batch undelivered."""
