@@ -57,6 +57,7 @@ COMMON: list[tuple[str, str, str, Any]] = [
     ("OTEL_LINK_ATTRIBUTE_COUNT_LIMIT", "7", "link_attributes_max", 7),
     ("OTEL_SPAN_EVENT_COUNT_LIMIT", "7", "span_events_max", 7),
     ("OTEL_SPAN_LINK_COUNT_LIMIT", "7", "span_links_max", 7),
+    ("OTEL_LOGRECORD_ATTRIBUTE_COUNT_LIMIT", "7", "log_fields_max", 7),
 ]
 BY_SIGNAL: list[tuple[str, str, str, Any]] = [
     ("ENDPOINT", "http://c:1/x/", "endpoint", "http://c:1/x/"),
@@ -112,7 +113,7 @@ def test_every_variable_of_the_export_is_tested() -> None:
         ("OTEL_EXPORTER_OTLP_METRICS_ENDPOINT", "http://c", "never pushed"),
         ("OTEL_METRIC_EXPORT_INTERVAL", "1000", "never pushed"),
         ("OTEL_CONFIG_FILE", "x.yaml", "watchkeeper.toml"),
-        ("OTEL_LOGRECORD_ATTRIBUTE_COUNT_LIMIT", "9", "log_line_bytes_max"),
+        ("OTEL_LOGRECORD_ATTRIBUTE_VALUE_LENGTH_LIMIT", "9", "attribute_value_chars_max"),
     ],
 )
 def test_what_cannot_be_honoured_is_said(variable: str, text: str, part: str) -> None:

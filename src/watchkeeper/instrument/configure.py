@@ -92,6 +92,7 @@ class Arguments(ExportArguments, total=False):
     fastapi_operation_spans: bool
     send_request_id: bool
     log_line_bytes_max: int
+    log_fields_max: int
     log_burst_lines_max: int
     log_lines_per_s_max: int
     log_repeats_max: int

@@ -72,6 +72,9 @@ _APPLICATION: tuple[Limit, ...] = (
           "A list or mapping in a log line with everything in it, where an item counts for at least "
           "ten; the rest becomes the number of items.",
           "attribute_items", where=_CUT, fixed="it bounds the time that one line can cost"),
+    Limit("log_fields_max", 256, "fields",
+          "Fields of one log entry; further ones are left out, and the last one tells how many.",
+          "field_count", where=_CUT),
     Limit("log_burst_lines_max", 10_000, "lines",
           "Lines of one event at one level that pass at once; further ones are held back.",
           "rate", where=_SUPPRESSED),

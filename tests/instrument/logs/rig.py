@@ -32,6 +32,7 @@ class Rig:
         color: bool = False,
         line_bytes_max: int = 10_000,
         value_chars_max: int = 1_000,
+        fields_max: int = 256,
         stream: TextIO | None = None,
         emit: Callable[[LogFields], None] | None = None,
         gate: Gate | None = None,
@@ -48,6 +49,7 @@ class Rig:
             color=color,
             line_bytes_max=line_bytes_max,
             value_chars_max=value_chars_max,
+            fields_max=fields_max,
         )
         self.pipeline = LogPipeline(
             options,

@@ -15,6 +15,7 @@ import pytest
 from tests.instrument.logs.rig import Rig
 
 from watchkeeper.instrument import context
+from watchkeeper.instrument.cuts import cuts
 from watchkeeper.instrument.logs.values import Bounds, plain
 from watchkeeper.instrument.recorder import RandomIds, Recorder
 from watchkeeper.testing.clock import FixedClock
@@ -332,3 +333,29 @@ def test_threads_write_whole_lines(tmp_path: Path) -> None:
 
     assert len(lines) == 800
     assert {len(line) for line in lines} == {len(lines[0])}
+
+
+def test_an_entry_has_a_bounded_number_of_fields() -> None:
+    """The first fields stay, those of the context too; one more tells how many are left out."""
+    rig = Rig(fields_max=3)
+    before = cuts().get("field_count", 0)
+    rig.write("enough", a=1, b=2, c=3)
+    rig.write("many", **{f"f{number}": number for number in range(10)})
+    with context.bind(region="eu"):
+        rig.write("bound", a=1, b=2, c=3)
+
+    enough, many, bound = rig.lines()
+    fields = [
+        {key: value for key, value in line.items() if key not in FIXED}
+        for line in (enough, many, bound)
+    ]
+    assert [
+        {"a": 1, "b": 2, "c": 3},
+        {"f0": 0, "f1": 1, "f2": 2, "…": "[7 more]"},
+        {"region": "eu", "a": 1, "b": 2, "…": "[1 more]"},
+    ] == fields
+    assert fields[1] == rig.records[1].attributes
+    assert 2 == cuts()["field_count"] - before
+
+
+FIXED = frozenset({"time", "level", "logger", "event", "service"})

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import islice
 from threading import get_ident
 from typing import Any
 
@@ -22,6 +23,7 @@ from watchkeeper.instrument.logs.values import Bounds, cut, plain, shown
 from watchkeeper.instrument.recorder import LogFields, RecordedSpan
 from watchkeeper.instrument.recorder.contexts import current_span
 from watchkeeper.instrument.redaction import HARMLESS_CHARS, Redactor
+from watchkeeper.vocabulary.limits import limit
 
 __all__ = ["Level", "LogPipeline", "Options"]
 
@@ -73,6 +75,7 @@ class Options:
     color: bool
     line_bytes_max: int
     value_chars_max: int
+    fields_max: int = limit("log_fields_max")
     stdout: bool = True
     """Whether the sink gets the lines; False where a file alone does."""
 
@@ -113,6 +116,7 @@ class LogPipeline:
         self._emit = emit
         self._failed = failed
         self._chars_max = options.value_chars_max
+        self._fields_max = options.fields_max
         self._redactor = redactor or Redactor()
         self._bounds = Bounds(options.value_chars_max, redactor=self._redactor)
         self._harmless: AbstractSet[str] = self._redactor.harmless_texts
@@ -213,6 +217,8 @@ class LogPipeline:
             ids = self._ids = (trace_id, span_id, _shown_ids(trace_id, span_id))
         if bound.fields:
             fields = {**bound.fields, **fields}
+        if len(fields) > self._fields_max:
+            fields = _first_of(fields, self._fields_max)
         plain = text in self._harmless and not bound.texts and self._are_plain(fields)
         entry: dict[str, object] = {
             "time": stamp % (time_ns // 1000 % 1_000_000),
@@ -403,6 +409,14 @@ class LogPipeline:
             count_cut("line_length")
             line_bytes = _shortened(entry, len(line_bytes), self._line_bytes_max)
         return line_bytes
+
+
+def _first_of(fields: Mapping[str, object], fields_max: int) -> dict[str, object]:
+    """Return the first fields, and one more that tells how many are left out."""
+    count_cut("field_count")
+    kept = dict(islice(fields.items(), fields_max))
+    kept["…"] = f"[{len(fields) - fields_max} more]"
+    return kept
 
 
 def _shown_ids(trace_id: int, span_id: int) -> dict[str, str]:

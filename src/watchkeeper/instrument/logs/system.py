@@ -178,6 +178,7 @@ class LogSystem:
                 color=settings.log_color and sink.is_terminal(),
                 line_bytes_max=settings.log_line_bytes_max,
                 value_chars_max=settings.attribute_value_chars_max,
+                fields_max=settings.log_fields_max,
                 stdout=settings.log_stdout,
             ),
             sink,

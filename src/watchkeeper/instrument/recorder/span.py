@@ -424,7 +424,8 @@ def _cleaned(
 def _message(error: BaseException, chars: int) -> str:
     try:
         if tracebacks.is_heavy(error, chars):
-            return tracebacks.message(error, chars)
+            # One more than is kept, so that the cut is seen and counted.
+            return tracebacks.message(error, chars + 1)
     except Exception:  # noqa: BLE001 - the arguments may be foreign objects
         return UNPRINTABLE
     return safe_text(error)

@@ -16,7 +16,6 @@ _NOT_DONE = {
     "OTEL_METRIC_EXPORT_TIMEOUT": _SCRAPED,
     "OTEL_CONFIG_FILE": "watchkeeper.toml and the other variables are read instead",
     "OTEL_EXPERIMENTAL_CONFIG_FILE": "watchkeeper.toml and the other variables are read instead",
-    "OTEL_LOGRECORD_ATTRIBUTE_COUNT_LIMIT": "log_line_bytes_max bounds a log record",
     "OTEL_LOGRECORD_ATTRIBUTE_VALUE_LENGTH_LIMIT": (
         "attribute_value_chars_max bounds the values of log records too"
     ),

@@ -97,6 +97,7 @@ class LogSettings(TraceSettings):
         secret=True,
     )
     log_line_bytes_max: int = limit_row("log_line_bytes_max")
+    log_fields_max: int = limit_row("log_fields_max", "OTEL_LOGRECORD_ATTRIBUTE_COUNT_LIMIT")
     log_burst_lines_max: int = limit_row("log_burst_lines_max")
     log_lines_per_s_max: int = limit_row("log_lines_per_s_max")
     log_repeats_max: int = limit_row("log_repeats_max")
