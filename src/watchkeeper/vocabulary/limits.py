@@ -36,7 +36,7 @@ _APPLICATION: tuple[Limit, ...] = (
     Limit("attribute_value_chars_max", 16_384, "characters",
           "Length of a text attribute; the rest is cut off.",
           "attribute_length", where=_CUT),
-    Limit("batch_items_max", 1_000, "items", "Spans or records in one export request.",
+    Limit("batch_items_max", 2_000, "items", "Spans or records in one export request.",
           where="nothing is refused: the rest goes with the next request"),
     Limit("attribute_depth_max", 16, "levels",
           "Nesting of an attribute's value; what lies deeper becomes short text.",
