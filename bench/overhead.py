@@ -87,7 +87,9 @@ def sink() -> Iterator[str]:
         process.communicate("")
 
 
-def run(variant: str, sink: str, warm_up: int, cycles: int) -> dict[str, float] | None:
+def run(
+    variant: str, sink: str, warm_up: int, cycles: int, pause_s: float
+) -> dict[str, float] | None:
     """Return one run's figures, or None if the variant failed; its output is then shown."""
     peer = PEERS / variant.partition("-")[0]
     paths = [str(peer)] if peer.is_dir() else []
@@ -104,7 +106,8 @@ def run(variant: str, sink: str, warm_up: int, cycles: int) -> dict[str, float] 
     try:
         done = subprocess.run(
             ["sh", "-c", f'exec "$@" 3>&{write}', "sh", sys.executable,
-             str(ROOT / "bench" / "overhead_variants.py"), variant, sink, str(warm_up), str(cycles)],
+             str(ROOT / "bench" / "overhead_variants.py"), variant, sink, str(warm_up), str(cycles),
+             str(pause_s)],
             env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, pass_fds=(write,),
             timeout=300, check=False, text=True,
         )  # fmt: skip
@@ -125,6 +128,10 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--warm-up", type=int, default=25, help="cycles of twenty requests")
     parser.add_argument("--cycles", type=int, default=150, help="cycles of twenty requests")
+    parser.add_argument(
+        "--pause-ms", type=float, default=1.0,
+        help="wait after twenty requests; 0 saturates the interpreter, and threads fight for it",
+    )  # fmt: skip
     parser.add_argument("--variants", nargs="*", default=list(VARIANTS), choices=VARIANTS)
     options = parser.parse_args()
     figures: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
@@ -132,7 +139,7 @@ def main() -> None:
         for _ in range(options.rounds):
             for variant in options.variants:
                 for name, value in (
-                    run(variant, url, options.warm_up, options.cycles) or {}
+                    run(variant, url, options.warm_up, options.cycles, options.pause_ms / 1e3) or {}
                 ).items():
                     figures[variant][name].append(value)
     report({name: dict(values) for name, values in figures.items()})

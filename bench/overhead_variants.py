@@ -306,7 +306,9 @@ def calls_per_request(app: Any) -> float:
     return count / (2 * len(CYCLE))
 
 
-def cpu_per_request(app: Any, flush: Callable[[], object], warm_up: int, cycles: int) -> float:
+def cpu_per_request(
+    app: Any, flush: Callable[[], object], warm_up: int, cycles: int, pause_s: float
+) -> float:
     """Return microseconds of CPU of the process for one request, delivery included."""
 
     async def main() -> float:
@@ -320,8 +322,8 @@ def cpu_per_request(app: Any, flush: Callable[[], object], warm_up: int, cycles:
         started = time.process_time()
         for _ in range(cycles):
             await caller.cycle()
-            # A server would look for other connections here: timers and threads get their turn.
-            await asyncio.sleep(0)
+            # A server waits for its next requests here: timers and threads get their turn.
+            await asyncio.sleep(pause_s)
         await asyncio.to_thread(flush)
         return (time.process_time() - started) / (cycles * len(CYCLE)) * 1e6
 
@@ -330,12 +332,13 @@ def cpu_per_request(app: Any, flush: Callable[[], object], warm_up: int, cycles:
 
 def main() -> None:
     """Run the variant that the command line names and write its figures to descriptor 3."""
-    name, sink, warm_up, cycles = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
+    name, sink = sys.argv[1:3]
+    warm_up, cycles, pause_s = int(sys.argv[3]), int(sys.argv[4]), float(sys.argv[5])
     logging.basicConfig(level=logging.INFO, stream=sys.stdout)
     variant = VARIANTS[name](sink)
     folder = Path(tempfile.mkdtemp(prefix="overhead-"))
     app = variant.wrap(build(folder / "items.sqlite", variant.manual))
-    cpu = cpu_per_request(app, variant.flush, warm_up, cycles)
+    cpu = cpu_per_request(app, variant.flush, warm_up, cycles, pause_s)
     resident = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
     figures = {
         "cpu_us": cpu,
