@@ -183,6 +183,25 @@ class GenAi:
         template = span.template
         if template is not None and not key[3]:
             template.owner, template.series = self, series
+        usage, cost = self._count(span, attributes, series)
+        if self.tell is not None and span.span_id not in claimed:
+            fields = call_fields(attributes, key, usage, cost)
+            fields["duration_s"] = (span.end_ns - span.start_ns) / 1e9
+            self.tell(span, "llm.call", "error" if key[3] else "info", fields)
+
+    def on_call(self, span: RecordedSpan, attributes: Mapping[str, Any], series: _Calls) -> None:
+        """Update the metrics of an `llm_call` whose series are known, unless it failed."""
+        if span.status_code is not StatusCode.UNSET or "error.type" in attributes:
+            self._on_inference(span, attributes, series.key[0])
+            return
+        self._note(span, 1, 0)
+        self._count(span, attributes, series)
+
+    def _count(
+        self, span: RecordedSpan, attributes: Mapping[str, Any], series: _Calls
+    ) -> tuple[Usage, float | None]:
+        """Count a call that nothing else counts; return its tokens and its cost."""
+        key = series.key
         link = (span.trace_id, span.span_id) if span.flags & 1 else left_out(span)
         series.duration.observe((span.end_ns - span.start_ns) / 1e9, link)
         if "gen_ai.response.time_to_first_chunk" in attributes:
@@ -195,45 +214,9 @@ class GenAi:
         cost = self._charge(series, attributes, key, usage, run)
         if run is not None:
             run.add(usage, cost)
-        if self.tell is not None and span.span_id not in claimed:
-            fields = call_fields(attributes, key, usage, cost)
-            fields["duration_s"] = (span.end_ns - span.start_ns) / 1e9
-            self.tell(span, "llm.call", "error" if key[3] else "info", fields)
         if self._latest:
             self._repeat_in_new_names(series, key, span, usage)
-
-    def on_call(self, span: RecordedSpan, attributes: Mapping[str, Any], series: _Calls) -> None:
-        """Update the metrics of an `llm_call` whose series are known, with fewer steps."""
-        get = attributes.get
-        if (
-            span.status_code is not StatusCode.UNSET
-            or "error.type" in attributes
-            or "gen_ai.usage.cache_read.input_tokens" in attributes
-            or "gen_ai.usage.cache_creation.input_tokens" in attributes
-            or "gen_ai.response.time_to_first_chunk" in attributes
-            or series.input is None
-            or series.output is None
-            or self._latest
-        ):
-            self._on_inference(span, attributes, series.key[0])
-            return
-        self._note(span, 1, 0)
-        series.duration.observe(
-            (span.end_ns - span.start_ns) / 1e9,
-            (span.trace_id, span.span_id) if span.flags & 1 else left_out(span),
-        )
-        given, made = get("gen_ai.usage.input_tokens"), get("gen_ai.usage.output_tokens")
-        usage = NO_USAGE
-        if given is not None and made is not None:
-            usage = Usage(given, made, 0, 0, get("gen_ai.usage.reasoning.output_tokens", 0))
-            series.input.observe(given)
-            series.output.observe(made)
-            if usage.reasoning:
-                self._details.child((*series.key[1:3], "reasoning")).inc(usage.reasoning)
-        run = RUN.get()
-        cost = self._charge(series, attributes, series.key, usage, run)
-        if run is not None:
-            run.add(usage, cost)
+        return usage, cost
 
     def _repeats(self, span: RecordedSpan) -> bool:
         """Tell whether a span repeats a call that something else counts, and hand on its steps."""

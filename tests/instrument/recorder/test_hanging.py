@@ -39,22 +39,28 @@ def spooled(folder: Path) -> list[str]:
     )
 
 
-def test_what_hangs_can_be_put_on_disk_and_go_on(
-    tmp_path: Path, hanging: tuple[Collector, threading.Event]
-) -> None:
-    """The batch in the attempt and the queue behind it are on disk; later everything arrives."""
-    collector, answer = hanging
+def hung(collector: Collector, spool_dir: Path) -> Recorder:
+    """Return a recorder whose first span is in an attempt that hangs."""
     clock = SystemClock()
     recorder = Recorder(
         {"service.name": "shop"},
         clock=clock,
         ids=RandomIds(),
         exporter=HttpExporter(collector.url, clock=clock, timeout_s=20.0),
-        spool_dir=tmp_path,
+        spool_dir=spool_dir,
         interval_s=0.05,
     )
     recorder.start("hangs").end()
     assert wait_until(lambda: len(collector.requests) == 1, 10)
+    return recorder
+
+
+def test_what_hangs_can_be_put_on_disk_and_go_on(
+    tmp_path: Path, hanging: tuple[Collector, threading.Event]
+) -> None:
+    """The batch in the attempt and the queue behind it are on disk; later everything arrives."""
+    collector, answer = hanging
+    recorder = hung(collector, tmp_path)
     recorder.start("waits").end()
     assert not recorder.flush(0.05)
     recorder.secure()
@@ -76,17 +82,7 @@ def test_what_was_taken_after_all_is_not_lost(
     """An attempt that succeeds after its batch was put on disk costs a second delivery at most."""
     collector, answer = hanging
     collector.script[0] = Answer(200, wait=answer)
-    clock = SystemClock()
-    recorder = Recorder(
-        {"service.name": "shop"},
-        clock=clock,
-        ids=RandomIds(),
-        exporter=HttpExporter(collector.url, clock=clock, timeout_s=20.0),
-        spool_dir=tmp_path,
-        interval_s=0.05,
-    )
-    recorder.start("hangs").end()
-    assert wait_until(lambda: len(collector.requests) == 1, 10)
+    recorder = hung(collector, tmp_path)
     recorder.secure()
     collector.script.clear()
     answer.set()

@@ -12,8 +12,9 @@ from opentelemetry.util.types import AttributeValue
 from watchkeeper.instrument import context
 from watchkeeper.instrument.context import BOUND
 from watchkeeper.instrument.domain.content import content_hash, content_text
-from watchkeeper.instrument.domain.scope import CallableScope, fail, reset
+from watchkeeper.instrument.domain.scope import CallableScope, fail
 from watchkeeper.instrument.host import Host
+from watchkeeper.instrument.recorder.current import deactivate
 from watchkeeper.instrument.recorder.span import RecordedSpan, Template
 from watchkeeper.instrument.usage import RUN, Run
 
@@ -145,7 +146,7 @@ class AgentRun(CallableScope):
         if bound is not None:
             bound.__exit__(None, None, None)
         if token is not None:
-            reset(RUN, token)
+            deactivate(token)
 
     def _finish(self, host: Host, span: RecordedSpan, error: BaseException | None) -> None:
         outcome = "success"

@@ -14,7 +14,7 @@ from watchkeeper.instrument import context, prices
 from watchkeeper.instrument.context import BOUND, Bound
 from watchkeeper.instrument.domain.content import content_text
 from watchkeeper.instrument.domain.responses import Answer
-from watchkeeper.instrument.domain.scope import Scope, fail, reset
+from watchkeeper.instrument.domain.scope import Scope, fail
 from watchkeeper.instrument.domain.streams import WatchedStream
 from watchkeeper.instrument.guard import record_failure
 from watchkeeper.instrument.host import Host
@@ -254,7 +254,7 @@ class LlmCall(Scope):
     def _leave(self) -> None:
         token, self._token_call = self._token_call, None
         if token is not None:
-            reset(CALL, token)
+            deactivate(token)
 
     def _finish(self, host: Host, span: RecordedSpan, error: BaseException | None) -> None:
         if error is None and self._streaming:

@@ -9,7 +9,7 @@ import functools
 import inspect
 from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, Callable, Generator
-from contextvars import ContextVar, Token
+from contextvars import Token
 from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any, ParamSpec, Self, TypeVar, cast
@@ -25,11 +25,10 @@ from watchkeeper.instrument.recorder.clean import clean_attributes
 from watchkeeper.instrument.recorder.current import activate, deactivate
 from watchkeeper.instrument.recorder.span import RecordedSpan
 
-__all__ = ["CallableScope", "Scope", "ended_at", "fail", "reset", "seconds", "start"]
+__all__ = ["CallableScope", "Scope", "ended_at", "fail", "seconds", "start"]
 
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
-_T = TypeVar("_T")
 
 
 class Scope(ABC):
@@ -203,14 +202,6 @@ class CallableScope(Scope):
 
     def _enter_again(self) -> None:
         """Set the context variables that `_leave` restored."""
-
-
-def reset(variable: ContextVar[_T], token: Token[_T]) -> None:
-    """Restore *variable*; in another context than *token*'s there is nothing to restore."""
-    try:
-        variable.reset(token)
-    except ValueError:
-        return
 
 
 def ended_at(span: RecordedSpan) -> int:

@@ -156,11 +156,7 @@ class Exchange:
         if found.request_id == self.request_id:
             self._bound = found
         self._unbind = None
-        try:
-            BOUND.reset(unbind)
-        except (ValueError, RuntimeError):
-            # Another context: there is nothing to restore.
-            return
+        deactivate(unbind)
 
     def failed(self, error: BaseException) -> None:
         """Learn what the application raised, or what its framework made an answer of."""

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from contextvars import Token
 from types import TracebackType
 
@@ -37,7 +36,7 @@ from watchkeeper.instrument.errors import error_type
 from watchkeeper.instrument.genai_names import content_fields
 from watchkeeper.instrument.guard import record_failure
 from watchkeeper.instrument.recorder.contexts import current_span
-from watchkeeper.instrument.recorder.current import activate, deactivate
+from watchkeeper.instrument.recorder.current import CurrentSpan, activate, deactivate
 from watchkeeper.instrument.recorder.span import RECORDED, RecordedSpan
 from watchkeeper.instrument.usage import RUN, Run
 
@@ -241,24 +240,19 @@ class _FrameworkTracer(Tracer):
         return _CurrentSpan(
             functools.partial(self.start_span, name, context, kind, attributes, links, start_time),
             record_exception=record_exception,
-            set_status=set_status_on_exception,
-            end=end_on_exit,
+            set_status_on_exception=set_status_on_exception,
+            end_on_exit=end_on_exit,
         )
 
 
-class _CurrentSpan:
+class _CurrentSpan(CurrentSpan):
     """A framework's span for the length of a ``with`` block, and with an agent's span its run."""
 
-    def __init__(
-        self, start: Callable[[], Span], *, record_exception: bool, set_status: bool, end: bool
-    ) -> None:
-        self._start = start
-        self._span: Span | None = None
-        self._record = record_exception
-        self._set_status = set_status
-        self._ends = end
+    __slots__ = ("_agent", "_token_run")
+
+    def __init__(self, start: Callable[[], Span], **options: bool) -> None:
+        super().__init__(start, **options)
         self._agent: Run | None = None
-        self._token: Token[Context] | None = None
         self._token_run: Token[Run | None] | None = None
 
     def __enter__(self) -> Span:
@@ -288,8 +282,7 @@ class _CurrentSpan:
         if self._token is not None:
             deactivate(self._token)
         if self._token_run is not None:
-            with suppress(ValueError):
-                RUN.reset(self._token_run)
+            deactivate(self._token_run)
         span, run = self._span, self._agent
         if isinstance(span, RecordedSpan):
             if isinstance(error, Exception):
@@ -299,7 +292,7 @@ class _CurrentSpan:
                     span.set_attribute("error.type", error_type(error))
             if run is not None:
                 close_agent(span, run, _outcome(error))
-        if self._ends and span is not None:
+        if self._end_on_exit and span is not None:
             span.end()
 
 

@@ -8,7 +8,6 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import islice
-from threading import get_ident
 from typing import Any
 
 import orjson
@@ -46,8 +45,6 @@ _OWN = frozenset(
 """Keys whose values are not looked at for secrets: they are ours, or the settings'."""
 _LARGE = 1 << 40
 _NOTHING: Mapping[str, object] = {}
-_THREADS_MAX = 1_024
-"""Threads that are remembered as none of watchkeeper's; the memory starts anew past it."""
 _NAMES_MAX = 4_096
 """Names of fields that are remembered as ordinary ones; the memory starts anew past it."""
 _NAME_CHARS = 200
@@ -78,6 +75,15 @@ class Options:
     fields_max: int = limit("log_fields_max")
     stdout: bool = True
     """Whether the sink gets the lines; False where a file alone does."""
+
+
+class _Thread(threading.local):
+    """What is known of the thread that asks."""
+
+    writing = False
+    """It is in the middle of writing an entry."""
+    stranger = False
+    """It is known to be none of watchkeeper's."""
 
 
 class LogPipeline:
@@ -126,10 +132,7 @@ class LogPipeline:
         self._ordinary: set[str] = set()
         self._second = (-1, "")
         self._ids = (0, 0, _shown_ids(0, 0))
-        self._writing: set[int] = set()
-        """Threads in the middle of writing an entry."""
-        self._strangers: set[int] = set()
-        """Threads that are none of watchkeeper's."""
+        self._thread = _Thread()
         self._gate = gate
         self._file = file
         self._last = b""
@@ -163,11 +166,11 @@ class LogPipeline:
                 left out.
             template: The event before values were filled in, by which floods are recognised.
         """
-        thread, writing = get_ident(), self._writing
-        if thread in writing:
+        thread = self._thread
+        if thread.writing:
             self._failed()
             return
-        writing.add(thread)
+        thread.writing = True
         try:
             text = event if type(event) is str else shown(event, self._chars_max)
             if len(text) > self._chars_max:
@@ -185,7 +188,7 @@ class LogPipeline:
         except Exception:  # noqa: BLE001 - logging must never raise into the application
             self._failed()
         finally:
-            writing.discard(thread)
+            thread.writing = False
 
     def _write(  # noqa: C901, PLR0912 - the path of every line; each call would cost
         self,
@@ -248,9 +251,7 @@ class LogPipeline:
         if self._file is not None:
             self._file(self._json(entry) if self._console else line, time_ns)
         emit = self._emit
-        if emit is not None and (
-            event_name or get_ident() in self._strangers or self._is_strange()
-        ):
+        if emit is not None and (event_name or self._thread.stranger or self._is_strange()):
             emit(
                 (
                     time_ns, level.severity, level.text, text, attributes, trace_id, span_id, flags,
@@ -267,12 +268,9 @@ class LogPipeline:
 
     def _is_strange(self) -> bool:
         """Tell whether this thread is none of watchkeeper's, and remember it if so."""
-        if threading.current_thread().name.startswith(_OWN_THREADS):
-            return False
-        if len(self._strangers) >= _THREADS_MAX:
-            self._strangers.clear()
-        self._strangers.add(get_ident())
-        return True
+        stranger = not threading.current_thread().name.startswith(_OWN_THREADS)
+        self._thread.stranger = stranger
+        return stranger
 
     def _is_repeated(
         self, gate: Gate, key: tuple[str, int, str], line: bytes, time_ns: int, held: int

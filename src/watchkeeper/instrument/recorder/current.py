@@ -40,8 +40,11 @@ Args:
 """
 
 
-def deactivate(token: Token[Context]) -> None:
-    """Restore what was current before; does nothing in a context where that is not known."""
+def deactivate(token: Token[Any]) -> None:
+    """Restore what *token*'s variable held before, of `activate` or any other.
+
+    Does nothing in a context where that is not known.
+    """
     try:
         token.var.reset(token)
     except (ValueError, RuntimeError):

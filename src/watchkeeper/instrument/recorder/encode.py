@@ -107,6 +107,7 @@ class TraceEncoder:
             or span.links
             or span.dropped_attributes
             or span.dropped_events
+            or span.dropped_links
             or span.trace_state
         ):
             return span

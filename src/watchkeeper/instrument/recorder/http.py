@@ -21,7 +21,7 @@ import sys
 from collections.abc import Mapping
 from email.utils import parsedate_to_datetime
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any, cast
+from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
 from watchkeeper.clock import Clock
@@ -43,7 +43,7 @@ _TIMEVAL = struct.Struct("ll").pack if sys.platform == "linux" else None
 _SECOND_NS = 1_000_000_000
 
 
-class _Whole:
+class _Connection(http.client.HTTPConnection):
     """A connection that sends head and body of a request in one piece.
 
     Each time a thread has waited in the system it must get the interpreter's lock back, and while it
@@ -53,22 +53,27 @@ class _Whole:
 
     _held: list[bytes]
 
+    def connect(self) -> None:
+        """Connect, with room for a whole request."""
+        super().connect()
+        with contextlib.suppress(OSError):
+            self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BYTES)
+        self.limit_s(self.timeout or 0.0)
+
     def send(self, data: Any) -> None:
         """Hold a part of the request back."""
         self._held.append(data)
 
     def post(self, target: str, body: bytes, headers: Mapping[str, str]) -> None:
         """Send a request."""
-        connection = cast("http.client.HTTPConnection", self)
         self._held = []
-        connection.request("POST", target, body=body, headers=headers)
+        self.request("POST", target, body=body, headers=headers)
         whole, self._held = b"".join(self._held), []
-        # The next class in line is one of the standard library's.
-        super().send(whole)  # type: ignore[misc]
+        super().send(whole)
 
     def limit_s(self, seconds: float) -> None:
         """Let each step of what follows take *seconds* at most."""
-        sock: socket.socket | None = cast("http.client.HTTPConnection", self).sock
+        sock: socket.socket | None = self.sock
         if sock is None:
             return
         if _TIMEVAL is None or isinstance(sock, ssl.SSLSocket):
@@ -82,17 +87,8 @@ class _Whole:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, limit_)
 
 
-class _Plain(_Whole, http.client.HTTPConnection):
-    def connect(self) -> None:
-        """Connect, with room for a whole request."""
-        super().connect()
-        with contextlib.suppress(OSError):
-            self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BYTES)
-        self.limit_s(self.timeout or 0.0)
-
-
-class _Secure(_Whole, http.client.HTTPSConnection):
-    pass
+class _Secure(_Connection, http.client.HTTPSConnection):
+    """The same over TLS."""
 
 
 class HttpExporter:
@@ -144,7 +140,7 @@ class HttpExporter:
         }
         if compress:
             self._headers["Content-Encoding"] = "gzip"
-        self._connections: dict[str, _Plain | _Secure] = {}
+        self._connections: dict[str, _Connection] = {}
 
     def export(self, signal: Signal, body: bytes, items: int) -> Outcome:  # noqa: ARG002 - protocol
         """Post one batch; network errors and the retryable statuses give ``retry``."""
@@ -205,7 +201,7 @@ class HttpExporter:
 
     def _read(
         self,
-        connection: _Whole,
+        connection: _Connection,
         response: http.client.HTTPResponse,
         deadline_ns: int,
     ) -> tuple[bytes, bool]:
@@ -259,10 +255,10 @@ class HttpExporter:
             wait_s = until_s - self._clock.now_ns() / _SECOND_NS
         return min(max(wait_s, 0.0), self._retry_after_s_max)
 
-    def _connect(self, url: SplitResult) -> _Plain | _Secure:
+    def _connect(self, url: SplitResult) -> _Connection:
         host = url.hostname or ""
         if url.scheme == "http":
-            return _Plain(host, _port(url), timeout=self._timeout_s)
+            return _Connection(host, _port(url), timeout=self._timeout_s)
         if self._tls is None:
             self._tls = ssl.create_default_context()
         return _Secure(host, _port(url), timeout=self._timeout_s, context=self._tls)
