@@ -1,8 +1,8 @@
-"""What observing an application costs: bare, with watchkeeper, and with peers, interleaved.
+"""What observing an application costs: bare, with watchkeeper, and with peers, in turns.
 
-CPU time of the application's process with all its threads and the final delivery, per request;
-everything sampled; a fresh process for each run. Prints a line for each variant, and as the last line
-one JSON object. `added_cpu_ratio` is what watchkeeper adds over what OpenTelemetry's SDK with contrib
+CPU time of the application's process with all its threads, per request, everything sampled. Each
+variant has a process; they take turns of five hundred requests, and each turn ends with the delivery of
+what it recorded. Prints a line for each variant, and as the last line one JSON object. `added_cpu_ratio` is what watchkeeper adds over what OpenTelemetry's SDK with contrib
 adds, both as their documentation sets them up; the gate is 0.20. `added_cpu_ratio_otel` is the same
 against OpenTelemetry without its spans for each ASGI message.
 """
@@ -16,7 +16,6 @@ import statistics
 import subprocess
 import sys
 import threading
-from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -87,91 +86,120 @@ def sink() -> Iterator[str]:
         process.communicate("")
 
 
-def run(
-    variant: str, sink: str, warm_up: int, cycles: int, pause_s: float
-) -> dict[str, float] | None:
-    """Return one run's figures, or None if the variant failed; its output is then shown."""
-    peer = PEERS / variant.partition("-")[0]
-    paths = [str(peer)] if peer.is_dir() else []
-    environment = {
-        name: value
-        for name, value in os.environ.items()
-        if not name.startswith(("WATCHKEEPER_", "OTEL_"))
-    }
-    # As installed packages are: to compile them at import would leave its own traces in memory.
-    environment.pop("PYTHONDONTWRITEBYTECODE", None)
-    environment["PYTHONPYCACHEPREFIX"] = str(ROOT / "build" / "pycache")
-    environment["PYTHONPATH"] = os.pathsep.join([*paths, str(ROOT / "src"), str(ROOT)])
-    read, write = os.pipe()
-    try:
-        done = subprocess.run(
-            ["sh", "-c", f'exec "$@" 3>&{write}', "sh", sys.executable,
-             str(ROOT / "bench" / "overhead_variants.py"), variant, sink, str(warm_up), str(cycles),
-             str(pause_s)],
-            env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, pass_fds=(write,),
-            timeout=300, check=False, text=True,
+class Runner:
+    """A process that runs one variant, a turn at a time.
+
+    Args:
+        variant: Its name.
+        sink: URL that takes telemetry.
+        warm_up: Cycles before the first turn.
+        pause_s: Wait after each cycle.
+    """
+
+    def __init__(self, variant: str, sink: str, warm_up: int, pause_s: float) -> None:
+        peer = PEERS / variant.partition("-")[0]
+        paths = [str(peer)] if peer.is_dir() else []
+        environment = {
+            name: value
+            for name, value in os.environ.items()
+            if not name.startswith(("WATCHKEEPER_", "OTEL_"))
+        }
+        # As installed packages are: to compile them at import would leave its own traces in memory.
+        environment.pop("PYTHONDONTWRITEBYTECODE", None)
+        environment["PYTHONPYCACHEPREFIX"] = str(ROOT / "build" / "pycache")
+        environment["PYTHONPATH"] = os.pathsep.join([*paths, str(ROOT / "src"), str(ROOT)])
+        read, write = os.pipe()
+        self.variant = variant
+        self._figures = os.fdopen(read, encoding="ascii")
+        self._process = subprocess.Popen(
+            [sys.executable, str(ROOT / "bench" / "overhead_variants.py"), variant, sink,
+             str(warm_up), str(pause_s), str(write)],
+            env=environment, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, pass_fds=(write,),
+            text=True,
         )  # fmt: skip
         os.close(write)
-        figures = os.read(read, 65_536)
-    finally:
-        os.close(read)
-    if done.returncode or not figures:
-        print(f"{variant} failed: {done.stderr[-600:]}", file=sys.stderr)
-        return None
-    found: dict[str, float] = json.loads(figures)
-    return found
+        self._next()
+
+    def turn(self, cycles: int) -> float:
+        """Return microseconds of CPU for one request, the mean of that many cycles."""
+        assert self._process.stdin is not None  # noqa: S101 - it was asked for
+        self._process.stdin.write(f"{cycles}\n")
+        self._process.stdin.flush()
+        return float(self._next())
+
+    def end(self) -> dict[str, float]:
+        """Let the process end; returns what is measured once."""
+        assert self._process.stdin is not None  # noqa: S101 - it was asked for
+        self._process.stdin.close()
+        found: dict[str, float] = json.loads(self._next())
+        self._process.wait(60)
+        return found
+
+    def _next(self) -> str:
+        line = self._figures.readline()
+        if not line:
+            raise SystemExit(f"{self.variant} failed; its own message is above")
+        return line
 
 
 def main() -> None:
-    """Run every variant in turn, several times, and print what each costs."""
+    """Let the variants take turns, and print what each costs."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--warm-up", type=int, default=25, help="cycles of twenty requests")
-    parser.add_argument("--cycles", type=int, default=150, help="cycles of twenty requests")
+    parser.add_argument("--turns", type=int, default=15, help="turns of each variant")
+    parser.add_argument(
+        "--cycles", type=int, default=25, help="cycles of twenty requests in a turn"
+    )
+    parser.add_argument("--warm-up", type=int, default=25, help="cycles before the first turn")
     parser.add_argument(
         "--pause-ms", type=float, default=1.0,
         help="wait after twenty requests; 0 saturates the interpreter, and threads fight for it",
     )  # fmt: skip
     parser.add_argument("--variants", nargs="*", default=list(VARIANTS), choices=VARIANTS)
     options = parser.parse_args()
-    figures: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
+    costs: dict[str, list[float]] = {variant: [] for variant in options.variants}
     with sink() as url:
-        for _ in range(options.rounds):
-            for variant in options.variants:
-                for name, value in (
-                    run(variant, url, options.warm_up, options.cycles, options.pause_ms / 1e3) or {}
-                ).items():
-                    figures[variant][name].append(value)
-    report({name: dict(values) for name, values in figures.items()})
+        runners = [
+            Runner(variant, url, options.warm_up, options.pause_ms / 1e3)
+            for variant in options.variants
+        ]
+        for _ in range(options.turns):
+            for runner in runners:
+                costs[runner.variant].append(runner.turn(options.cycles))
+        report(costs, {runner.variant: runner.end() for runner in runners})
 
 
-def report(figures: dict[str, dict[str, list[float]]]) -> None:
-    """Print a table of medians and, last, one JSON object."""
-    medians = {
-        variant: {name: statistics.median(values) for name, values in found.items()}
-        for variant, found in figures.items()
+def report(costs: dict[str, list[float]], last: dict[str, dict[str, float]]) -> None:
+    """Print a table and, last, one JSON object.
+
+    What a variant adds is the median of its differences from the bare application in the same round
+    of turns: a machine that is slow for a while is slow for both.
+    """
+    bare = costs["bare"]
+    added = {
+        variant: [cost - base for cost, base in zip(values, bare, strict=True)]
+        for variant, values in costs.items()
     }
-    base = medians["bare"]
-    print(f"{'variant':<14}{'CPU µs':>9}{'range':>14}{'x bare':>8}{'calls':>8}{'MB':>7}")
-    for variant, found in medians.items():
-        values = figures[variant]["cpu_us"]
-        spread = f"{min(values):.0f}-{max(values):.0f}"
+    print(
+        f"{'variant':<14}{'CPU µs':>8}{'added':>8}{'quartiles':>14}{'x bare':>8}{'calls':>8}{'MB':>6}"
+    )
+    for variant, values in costs.items():
+        low, middle, high = statistics.quantiles(added[variant], n=4)
         print(
-            f"{variant:<14}{found['cpu_us']:>9.0f}{spread:>14}"
-            f"{found['cpu_us'] / base['cpu_us']:>8.2f}{found['calls']:>8.0f}"
-            f"{found['resident_mb']:>7.0f}"
+            f"{variant:<14}{statistics.median(values):>8.0f}{middle:>8.0f}"
+            f"{f'{low:.0f} to {high:.0f}':>14}"
+            f"{1 + middle / statistics.median(bare):>8.2f}{last[variant]['calls']:>8.0f}"
+            f"{last[variant]['resident_mb']:>6.0f}"
         )
-    added = {variant: found["cpu_us"] - base["cpu_us"] for variant, found in medians.items()}
-    ours = medians.get("watchkeeper")
-    result: dict[str, object] = {"medians": medians}
-    if ours is not None:
-        result["added_cpu_us"] = added["watchkeeper"]
-        result["added_calls"] = ours["calls"] - base["calls"]
-        result["added_resident_mb"] = ours["resident_mb"] - base["resident_mb"]
-        for peer in medians.keys() - {"bare", "watchkeeper"}:
-            result[f"added_cpu_ratio_{peer}"] = added["watchkeeper"] / added[peer]
-        if "otel-default" in added:
-            result["added_cpu_ratio"] = added["watchkeeper"] / added["otel-default"]
+    result: dict[str, object] = {"cpu_us": costs, "once": last}
+    if "watchkeeper" in costs:
+        ours = statistics.median(added["watchkeeper"])
+        result["added_cpu_us"] = ours
+        for name in ("calls", "resident_mb"):
+            result[f"added_{name}"] = last["watchkeeper"][name] - last["bare"][name]
+        for peer in costs.keys() - {"bare", "watchkeeper"}:
+            result[f"added_cpu_ratio_{peer}"] = ours / statistics.median(added[peer])
+        if "otel-default" in costs:
+            result["added_cpu_ratio"] = result["added_cpu_ratio_otel-default"]
     print(json.dumps(result))
 
 

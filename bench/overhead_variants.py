@@ -306,46 +306,58 @@ def calls_per_request(app: Any) -> float:
     return count / (2 * len(CYCLE))
 
 
-def cpu_per_request(
-    app: Any, flush: Callable[[], object], warm_up: int, cycles: int, pause_s: float
-) -> float:
-    """Return microseconds of CPU of the process for one request, delivery included."""
+class Turns:
+    """Runs turns of requests on one event loop whenever the benchmark asks for one.
 
-    async def main() -> float:
-        caller = Caller(app)
+    Args:
+        app: The application.
+        flush: Delivers what waits; each turn ends with it.
+        pause_s: Wait after twenty requests.
+    """
+
+    def __init__(self, app: Any, flush: Callable[[], object], pause_s: float) -> None:
+        self._caller = Caller(app)
+        self._flush = flush
+        self._pause_s = pause_s
+
+    async def serve(self, warm_up: int, figures: int) -> None:
+        """Warm up, then answer each line on the standard input, a count of cycles, with its cost."""
         for _ in range(warm_up):
-            await caller.cycle()
+            await self._caller.cycle()
         # What starts once, on threads of its own, is no part of a request's cost.
         await asyncio.sleep(_SETTLE_S)
-        await asyncio.to_thread(flush)
+        await asyncio.to_thread(self._flush)
         gc.collect()
+        os.write(figures, b"ready\n")
+        while line := await asyncio.to_thread(sys.stdin.readline):
+            os.write(figures, b"%f\n" % await self._turn(int(line)))
+
+    async def _turn(self, cycles: int) -> float:
+        """Return microseconds of CPU of the process for one request, delivery included."""
         started = time.process_time()
         for _ in range(cycles):
-            await caller.cycle()
+            await self._caller.cycle()
             # A server waits for its next requests here: timers and threads get their turn.
-            await asyncio.sleep(pause_s)
-        await asyncio.to_thread(flush)
+            await asyncio.sleep(self._pause_s)
+        await asyncio.to_thread(self._flush)
         return (time.process_time() - started) / (cycles * len(CYCLE)) * 1e6
-
-    return asyncio.run(main())
 
 
 def main() -> None:
-    """Run the variant that the command line names and write its figures to descriptor 3."""
+    """Run the variant that the command line names; figures go to the descriptor that it names."""
     name, sink = sys.argv[1:3]
-    warm_up, cycles, pause_s = int(sys.argv[3]), int(sys.argv[4]), float(sys.argv[5])
+    warm_up, pause_s, figures = int(sys.argv[3]), float(sys.argv[4]), int(sys.argv[5])
     logging.basicConfig(level=logging.INFO, stream=sys.stdout)
     variant = VARIANTS[name](sink)
     folder = Path(tempfile.mkdtemp(prefix="overhead-"))
     app = variant.wrap(build(folder / "items.sqlite", variant.manual))
-    cpu = cpu_per_request(app, variant.flush, warm_up, cycles, pause_s)
+    asyncio.run(Turns(app, variant.flush, pause_s).serve(warm_up, figures))
     resident = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
-    figures = {
-        "cpu_us": cpu,
+    last = {
         "resident_mb": resident * os.sysconf("SC_PAGE_SIZE") / 1e6,
         "calls": calls_per_request(app),
     }
-    os.write(3, json.dumps(figures).encode())
+    os.write(figures, json.dumps(last).encode() + b"\n")
 
 
 if __name__ == "__main__":
