@@ -1,0 +1,1 @@
+"""``alertmanager.yml`` as values: routes, receivers, inhibition, time intervals."""
