@@ -10,11 +10,11 @@ import re
 from pathlib import Path
 from typing import Literal, NoReturn
 
+from watchkeeper.define.yamltree import MappingNode, Node, ScalarNode, SequenceNode, read
 from watchkeeper.errors import QueryError, RuleFileError
 from watchkeeper.server.promql.parser import parse
 from watchkeeper.server.rules.model import Group, LoadedRule
 from watchkeeper.server.rules.template_parser import TemplateError, check_template
-from watchkeeper.server.rules.yamltree import MappingNode, Node, ScalarNode, SequenceNode, read
 from watchkeeper.vocabulary.limits import limit
 
 __all__ = ["load_file", "load_text", "parse_duration_ms"]

@@ -66,12 +66,13 @@ class MappingNode:
 Node = ScalarNode | SequenceNode | MappingNode
 
 
-def read(text: str, path: str) -> Node | None:
+def read(text: str, path: str, *, kind: str = "a Prometheus rule file") -> Node | None:
     """Return the tree of the one document in *text*, or None if there is none.
 
     Args:
         text: The file's content.
         path: Shown in errors.
+        kind: What the file should be, shown in the error about a text that is not YAML.
 
     Raises:
         RuleFileError: The text is not YAML, holds several documents, repeats a key, or is nested
@@ -86,8 +87,7 @@ def read(text: str, path: str) -> Node | None:
         line = mark.line + 1 if mark is not None else 0
         problem = getattr(error, "problem", None) or str(error)
         raise RuleFileError(
-            f"{path}:{line}: not YAML: {problem}. Accepted: a Prometheus rule file. "
-            "Next: correct the line."
+            f"{path}:{line}: not YAML: {problem}. Accepted: {kind}. Next: correct the line."
         ) from error
 
 
