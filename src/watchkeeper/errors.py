@@ -15,12 +15,16 @@ Every error says four things: what happened, what was given, what is accepted, w
     │   └── OverloadError      there is no room now: the sender should retry later
     ├── StoreError        the data directory cannot be used as it is
     ├── RuleFileError     a rule file that cannot be loaded; names file and line
+    ├── EscalationFileError  an escalation.yml that cannot be loaded; names file and line
+    ├── IncidentError     what a person asked of an incident cannot be done now
     ├── NotifyError       a notification that was not delivered; says whether a retry can help
     └── StartError        a process of ours that could not start (a port in use, for example)
 """
 
 __all__ = [
     "DefinitionError",
+    "EscalationFileError",
+    "IncidentError",
     "IngestError",
     "LogLevelError",
     "NotifyError",
@@ -129,6 +133,23 @@ class StoreError(WatchkeeperError):
 
 class RuleFileError(WatchkeeperError):
     """A rule file cannot be loaded; the message names file and line."""
+
+
+class EscalationFileError(WatchkeeperError):
+    """An ``escalation.yml`` cannot be loaded; the message names file and line."""
+
+
+class IncidentError(WatchkeeperError):
+    """What a person asked of an incident cannot be done now.
+
+    Attributes:
+        reason: ``unknown`` (no such incident), ``conflict`` (its state does not allow it) or
+            ``invalid`` (the request itself).
+    """
+
+    def __init__(self, message: str, reason: str = "conflict") -> None:
+        super().__init__(message)
+        self.reason = reason
 
 
 class NotifyError(WatchkeeperError):
