@@ -18,6 +18,7 @@ Every error says four things: what happened, what was given, what is accepted, w
     ├── EscalationFileError  an escalation.yml that cannot be loaded; names file and line
     ├── IncidentError     what a person asked of an incident cannot be done now
     ├── NotifyError       a notification that was not delivered; says whether a retry can help
+    ├── SilenceError      a silence that cannot be accepted, or that is not there
     └── StartError        a process of ours that could not start (a port in use, for example)
 """
 
@@ -37,6 +38,7 @@ __all__ = [
     "QueryRefusedError",
     "RuleFileError",
     "SettingError",
+    "SilenceError",
     "StartError",
     "StoreError",
     "WatchkeeperError",
@@ -166,6 +168,18 @@ class NotifyError(WatchkeeperError):
         super().__init__(message)
         self.retryable = retryable
         self.retry_after_s = retry_after_s
+
+
+class SilenceError(WatchkeeperError):
+    """A silence cannot be accepted.
+
+    Attributes:
+        missing: Whether the reason is that no silence has the id.
+    """
+
+    def __init__(self, message: str, *, missing: bool = False) -> None:
+        super().__init__(message)
+        self.missing = missing
 
 
 class StartError(WatchkeeperError):

@@ -260,8 +260,18 @@ _SERVER: tuple[Limit, ...] = (
           where="nothing is counted: the server does not start, and the check says why",
           fixed="a file of this size names thousands of people"),
     Limit("notification_attempts_max", 20, "attempts",
-          "Attempts to deliver one notification; it is then recorded as failed.",
+          "Attempts to deliver one notification; it is then recorded as failed, and decided anew "
+          "when its group is due again.",
           where="watchkeeper.server.notifications"),
+    Limit("alerts_max", 50_000, "alerts",
+          "Alerts that are known to routing; further ones are refused.",
+          "alerts_full", where=_REFUSED),
+    Limit("alert_groups_max", 2_000, "groups",
+          "Groups of alerts; further alerts of a route go into one group without labels.",
+          "groups_full", where=_REFUSED),
+    Limit("silences_max", 1_000, "silences",
+          "Silences that are pending or active; a further one is refused with an explanation.",
+          where="told to the one who asked: in the answer"),
 )  # fmt: skip
 
 LIMITS: dict[str, Limit] = {entry.name: entry for entry in (*_APPLICATION, *_SERVER)}
