@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
-__all__ = ["Delivery", "GroupAlert", "Links", "Notification", "Sender"]
+__all__ = ["Acknowledger", "Delivery", "GroupAlert", "Links", "Notification", "Sender"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +62,12 @@ class Notification:
     links: Links = field(default_factory=Links)
     changed: str = ""
     """What changed lately, for example the last deploy; empty if nothing is known."""
+    key: str = ""
+    """Identifies this message: the same when it is sent again, so that a receiver can tell. Empty
+    if nobody promises that; senders that have a place for it (a header, an id) pass it on."""
+    note: str = ""
+    """A line for the reader beside the alerts: why the message comes, as
+    ``Escalation, step 2 of 3, round 1: schedule backend``, or by whom the group was resolved."""
 
     @property
     def firing(self) -> tuple[GroupAlert, ...]:
@@ -117,6 +123,29 @@ class Sender(Protocol):
 
     async def aclose(self) -> None:
         """Close connections."""
+        ...
+
+
+@runtime_checkable
+class Acknowledger(Protocol):
+    """A sender whose receiver can be told that a person has acknowledged the group."""
+
+    async def acknowledge(
+        self, notification: Notification, thread: Mapping[str, str], by: str
+    ) -> Delivery:
+        """Make one attempt to tell that *by* acknowledged what *notification* says.
+
+        PagerDuty is sent the event action ``acknowledge`` with the group's dedup key; a chat
+        may change its message.
+
+        Args:
+            notification: The group as it was last reported.
+            thread: What the last delivery about this group returned; empty if there was none.
+            by: The person.
+
+        Raises:
+            NotifyError: As `Sender.send`.
+        """
         ...
 
 
