@@ -272,6 +272,20 @@ _SERVER: tuple[Limit, ...] = (
     Limit("silences_max", 1_000, "silences",
           "Silences that are pending or active; a further one is refused with an explanation.",
           where="told to the one who asked: in the answer"),
+    Limit("notification_timeout_s_max", 10, "seconds",
+          "Time of one attempt to deliver a notification; `timeout` of a receiver can shorten it.",
+          where="watchkeeper.server.notifications"),
+    Limit("notification_answer_bytes_max", 4_096, "bytes",
+          "Beginning of a receiver's answer that is read; the connection is closed past it.",
+          where="nothing is refused: the status and the beginning say what is to be known",
+          fixed="answers of receivers are a few bytes long"),
+    Limit("notification_retry_after_s_max", 3_600, "seconds",
+          "Wait that a receiver can ask for; longer ones are cut to this.",
+          where="nothing is refused: the next attempt comes sooner than was asked for"),
+    Limit("notification_alerts_shown_max", 10, "alerts",
+          "Alerts of a group that a message for people lists; it says how many more there are.",
+          where="told in the message itself",
+          fixed="a phone shows no more, and Slack takes no more"),
 )  # fmt: skip
 
 LIMITS: dict[str, Limit] = {entry.name: entry for entry in (*_APPLICATION, *_SERVER)}

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from watchkeeper.server.alerts.blocks import escaped, payload
+from watchkeeper.server.alerts.blocks import payload
 from watchkeeper.server.alerts.message import Message, Notice
 
 NOTICE = Notice(
@@ -125,10 +125,3 @@ def test_messages_stay_within_slacks_limits(count: int) -> None:
         assert all(len(field["text"]) <= 2000 for field in block.get("fields", []))
         assert all(len(item["text"]) <= 3000 for item in block.get("elements", []))
     assert (count > 8) == (f"… and {count - 8} more" in json.dumps(body, ensure_ascii=False))
-
-
-def test_a_cut_never_goes_through_an_entity() -> None:
-    """What is shown stays within its bound and is whole."""
-    assert "&amp;&amp;…" == escaped("&" * 10, 13)
-    assert "ab…" == escaped("abcd", 3)
-    assert "abc" == escaped("abc", 3)

@@ -5,36 +5,20 @@ Limits and escaping: docs.slack.dev, "Formatting message text" and "Reference: b
 
 from __future__ import annotations
 
-import re
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import quote, urlsplit
 
 from watchkeeper.server.alerts.message import Message, Notice
+from watchkeeper.server.alerts.receivers.slack_text import escaped
 
-__all__ = ["escaped", "payload"]
+__all__ = ["payload"]
 
 _RED, _GREEN = "#d0342c", "#2e9e5b"
 _NOTICES_MAX = 8
-_TEXT_MAX, _LABEL_MAX, _LABELS_MAX = 600, 120, 10
-_ATTENTION = re.compile(r"@(?=(?:here|channel|everyone|group)\b)", re.IGNORECASE)
-_PART = re.compile(r"&[a-z]*\Z")
-"""An entity that a cut went through."""
+_LABEL_MAX, _LABELS_MAX = 120, 10
 _UNSHOWN = {"alertname", "severity"}
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-
-
-def escaped(text: str, most: int = _TEXT_MAX) -> str:
-    """Return *text* such that Slack shows it as it is, in at most *most* characters.
-
-    ``&``, ``<`` and ``>`` become entities, which disarms links and mentions; an invisible word
-    joiner keeps ``@here`` and its like from calling anybody.
-    """
-    safe = text[:most].replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-    safe = _ATTENTION.sub("@\u2060", safe)
-    if len(safe) <= most and len(text) <= most:
-        return safe
-    return _PART.sub("", safe[: most - 1]) + "…"
 
 
 def payload(message: Message, *, external_url: str = "") -> dict[str, Any]:
