@@ -17,17 +17,22 @@ Every error says four things: what happened, what was given, what is accepted, w
     ├── RuleFileError     a rule file that cannot be loaded; names file and line
     ├── EscalationFileError  an escalation.yml that cannot be loaded; names file and line
     ├── IncidentError     what a person asked of an incident cannot be done now
+    ├── ConfigFileError   an alertmanager.yml that cannot be loaded; names file and line
+    │   └── UnsupportedConfigError  it is valid, but asks for what this server does not do
+    ├── MatcherError      a matcher on labels that cannot be read (also ValueError)
     ├── NotifyError       a notification that was not delivered; says whether a retry can help
     ├── SilenceError      a silence that cannot be accepted, or that is not there
     └── StartError        a process of ours that could not start (a port in use, for example)
 """
 
 __all__ = [
+    "ConfigFileError",
     "DefinitionError",
     "EscalationFileError",
     "IncidentError",
     "IngestError",
     "LogLevelError",
+    "MatcherError",
     "NotifyError",
     "OverloadError",
     "PayloadError",
@@ -41,6 +46,7 @@ __all__ = [
     "SilenceError",
     "StartError",
     "StoreError",
+    "UnsupportedConfigError",
     "WatchkeeperError",
 ]
 
@@ -152,6 +158,18 @@ class IncidentError(WatchkeeperError):
     def __init__(self, message: str, reason: str = "conflict") -> None:
         super().__init__(message)
         self.reason = reason
+
+
+class ConfigFileError(WatchkeeperError):
+    """The file of routes and receivers cannot be loaded; the message names file and line."""
+
+
+class UnsupportedConfigError(ConfigFileError):
+    """The file is valid for Alertmanager, but holds what this server does not do; named."""
+
+
+class MatcherError(WatchkeeperError, ValueError):
+    """A matcher on labels cannot be read."""
 
 
 class NotifyError(WatchkeeperError):

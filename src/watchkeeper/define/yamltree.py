@@ -22,7 +22,7 @@ from yaml.events import (
     SequenceStartEvent,
 )
 
-from watchkeeper.errors import RuleFileError
+from watchkeeper.errors import RuleFileError, WatchkeeperError
 from watchkeeper.vocabulary.limits import limit
 
 __all__ = ["MappingNode", "Node", "ScalarNode", "SequenceNode", "read"]
@@ -39,6 +39,8 @@ class ScalarNode:
     line: int
     null: bool
     size: int = 1
+    plain: bool = False
+    """Written without quotes and not as a block, so that it may mean a number or a boolean."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,35 +68,43 @@ class MappingNode:
 Node = ScalarNode | SequenceNode | MappingNode
 
 
-def read(text: str, path: str, *, kind: str = "a Prometheus rule file") -> Node | None:
+def read(
+    text: str,
+    path: str,
+    *,
+    kind: str = "a Prometheus rule file",
+    error: type[WatchkeeperError] = RuleFileError,
+) -> Node | None:
     """Return the tree of the one document in *text*, or None if there is none.
 
     Args:
         text: The file's content.
         path: Shown in errors.
         kind: What the file should be, shown in the error about a text that is not YAML.
+        error: Class of what is raised.
 
     Raises:
-        RuleFileError: The text is not YAML, holds several documents, repeats a key, or is nested
-            deeper or unfolds to more values than the limits allow.
+        RuleFileError: Or *error*: the text is not YAML, holds several documents, repeats a key,
+            or is nested deeper or unfolds to more values than the limits allow.
     """
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-    reader = _Reader(yaml.parse(text, Loader=loader), path)
+    reader = _Reader(yaml.parse(text, Loader=loader), path, error)
     try:
         return reader.document()
-    except (yaml.YAMLError, ValueError) as error:
-        mark = getattr(error, "problem_mark", None)
+    except (yaml.YAMLError, ValueError) as failure:
+        mark = getattr(failure, "problem_mark", None)
         line = mark.line + 1 if mark is not None else 0
-        problem = getattr(error, "problem", None) or str(error)
-        raise RuleFileError(
+        problem = getattr(failure, "problem", None) or str(failure)
+        raise error(
             f"{path}:{line}: not YAML: {problem}. Accepted: {kind}. Next: correct the line."
-        ) from error
+        ) from None  # the parser's own error may quote the file
 
 
 class _Reader:
-    def __init__(self, events: Iterator[Event], path: str) -> None:
+    def __init__(self, events: Iterator[Event], path: str, error: type[WatchkeeperError]) -> None:
         self._events = events
         self._path = path
+        self._error = error
         self._anchors: dict[str, Node] = {}
         self._nodes_max = limit("rule_file_nodes_max")
 
@@ -110,7 +120,7 @@ class _Reader:
         return root
 
     def _refuse(self, event: Event, what: str) -> NoReturn:
-        raise RuleFileError(
+        raise self._error(
             f"{self._path}:{_line(event)}: {what}. Accepted: one YAML document with distinct keys, "
             f"at most {_DEPTH_MAX} levels and {self._nodes_max} values. Next: correct the file."
         )
@@ -129,7 +139,8 @@ class _Reader:
             node = self._mapping(event, depth)
         elif isinstance(event, ScalarEvent):
             plain = event.style in {None, ""}
-            node = ScalarNode(event.value, _line(event), plain and event.value in _NULLS)
+            null = plain and event.value in _NULLS
+            node = ScalarNode(event.value, _line(event), null, plain=plain)
         else:
             self._refuse(event, "a value is missing")
         if event.anchor is not None:

@@ -6,7 +6,7 @@ Meaning and defaults are those of Alertmanager's documentation, "Configuration".
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -20,11 +20,18 @@ __all__ = [
     "Receiver",
     "Route",
     "Secret",
+    "matchers_text",
 ]
 
 Op = Literal["=", "!=", "=~", "!~"]
 
 _MINUTE_MS = 60_000
+_OPS: tuple[Op, ...] = ("=", "!=", "=~", "!~")
+_QUOTED_NAME = re.compile("[\\s{}!=~,\\\\\"'`]")
+_ESCAPES = {
+    "\a": "\\a", "\b": "\\b", "\f": "\\f", "\n": "\\n", "\r": "\\r", "\t": "\\t", "\v": "\\v",
+    "\\": "\\\\", '"': '\\"',
+}  # fmt: skip
 
 
 class Secret:
@@ -91,7 +98,9 @@ class Matcher:
             re2.error: It is none.
         """
         if self.op in {"=~", "!~"}:
-            object.__setattr__(self, "_pattern", re2.compile(f"^(?:{self.value})$"))
+            options = re2.Options()
+            options.log_errors = False
+            object.__setattr__(self, "_pattern", re2.compile(f"^(?:{self.value})$", options))
 
     def matches(self, labels: Mapping[str, str]) -> bool:
         """Tell whether *labels* fulfil the condition."""
@@ -101,10 +110,40 @@ class Matcher:
         return (self._pattern.search(value) is not None) is (self.op == "=~")
 
     def __str__(self) -> str:
-        """Return it as Alertmanager writes matchers: ``name="value"``."""
+        """Return it as Alertmanager writes matchers: ``name="value"``.
+
+        Only a name that the classic form cannot hold is quoted, and then both sides are written as
+        Go quotes text.
+        """
+        if _QUOTED_NAME.search(self.name):
+            return f"{_quote(self.name)}{self.op}{_quote(self.value)}"
         escaped = self.value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
-        name = self.name if re.fullmatch(r"[a-zA-Z_][a-zA-Z0-9_]*", self.name) else f'"{self.name}"'
-        return f'{name}{self.op}"{escaped}"'
+        return f'{self.name}{self.op}"{escaped}"'
+
+    @property
+    def order(self) -> tuple[bytes, bytes, int]:
+        """Key of the order in which Alertmanager sorts matchers: name, value, kind."""
+        return self.name.encode(), self.value.encode(), _OPS.index(self.op)
+
+
+def matchers_text(matchers: Iterable[Matcher]) -> str:
+    """Return *matchers* as Alertmanager writes a list of them: ``{a="b",c=~"d"}``."""
+    return "{" + ",".join(map(str, matchers)) + "}"
+
+
+def _quote(text: str) -> str:
+    return '"' + "".join(_quoted(char) for char in text) + '"'
+
+
+def _quoted(char: str) -> str:
+    if char in _ESCAPES:
+        return _ESCAPES[char]
+    if char.isprintable():
+        return char
+    code = ord(char)
+    if code < 0x80:
+        return f"\\x{code:02x}"
+    return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,9 +184,11 @@ class Integration:
     index: int
     """Its place in its list, from 0."""
     send_resolved: bool
-    settings: Mapping[str, Any] = field(default_factory=dict)
+    settings: Mapping[str, Any] = field(default_factory=dict, repr=False)
     """The fields by Alertmanager's names, defaults and globals filled in; secrets as `Secret`,
-    durations as whole milliseconds under ``…_ms`` names."""
+    durations as whole milliseconds under ``…_ms`` names. A text whose default is one of
+    Alertmanager's own templates is None if the file does not give it: the sender's own then. A
+    secret's ``…_file`` twin is not a field: the `Secret` reads the file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,6 +212,6 @@ class Config:
     time_intervals: Mapping[str, Any] = field(default_factory=dict)
     resolve_timeout_ms: int = 5 * _MINUTE_MS
     templates: tuple[str, ...] = ()
-    """Paths or patterns of template files, as the file gives them."""
+    """Paths or patterns of template files; relative ones are joined with the file's directory."""
     original: str = field(default="", repr=False)
     """The file as it may be shown: secrets replaced by ``<secret>``."""
