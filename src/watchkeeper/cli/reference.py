@@ -23,8 +23,8 @@ def commands_page(top: argparse.ArgumentParser) -> str:
     ]
     for name, parser in _commands(top):
         lines += [f"## watchkeeper {name}", "", *(parser.description or "").strip().splitlines()]
-        lines += ["", "| option | meaning |", "| --- | --- |"]
-        lines += [f"| `{option}` | {meaning} |" for option, meaning in _options(parser)]
+        options = [f"| `{option}` | {meaning} |" for option, meaning in _options(parser)]
+        lines += ["", "| option | meaning |", "| --- | --- |", *options] if options else []
         lines.append("")
     return "\n".join(lines).rstrip("\n") + "\n"
 
@@ -32,12 +32,14 @@ def commands_page(top: argparse.ArgumentParser) -> str:
 def _commands(top: argparse.ArgumentParser) -> Iterator[tuple[str, argparse.ArgumentParser]]:
     for action in top._actions:  # noqa: SLF001 - argparse has no public way to list them
         if isinstance(action, argparse._SubParsersAction):  # noqa: SLF001 - likewise
-            yield from action.choices.items()
+            for name, parser in action.choices.items():
+                yield name, parser
+                yield from ((f"{name} {inner}", one) for inner, one in _commands(parser))
 
 
 def _options(parser: argparse.ArgumentParser) -> Iterator[tuple[str, str]]:
     for action in parser._actions:  # noqa: SLF001 - likewise
-        if isinstance(action, argparse._HelpAction):  # noqa: SLF001 - likewise
+        if isinstance(action, argparse._HelpAction | argparse._SubParsersAction):  # noqa: SLF001 - likewise
             continue
         name = ", ".join(action.option_strings) or str(action.metavar or action.dest)
         takes = "" if action.nargs == 0 or not action.option_strings else f" {_value(action)}"

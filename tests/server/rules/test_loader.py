@@ -13,7 +13,8 @@ from tests.services import needed
 from watchkeeper.define.render.prometheus import rule_file
 from watchkeeper.define.rules import shipped_rules
 from watchkeeper.errors import RuleFileError
-from watchkeeper.server.rules.loader import load_file, load_text, parse_duration_ms
+from watchkeeper.server.rules.loader import load_file, load_text
+from watchkeeper.server.rules.treereader import parse_duration_ms
 
 RULE = "groups:\n- name: g\n  rules:\n  - alert: A\n    expr: up == 0\n"
 CORPUS = (
@@ -73,7 +74,7 @@ def test_promtool_agrees(name: str) -> None:
         ("a: 1", "unknown field 'a'"),
         ("a: 1\n---\nb: 2", "r.yml:2: a second document"),
         (RULE + "    expr: up\n", "r.yml:6: the key 'expr' is given twice"),
-        (RULE + "    for: soon\n", "r.yml:4: for is 'soon'"),
+        (RULE + "    for: soon\n", "r.yml:6: for is 'soon'"),
         (RULE + "    labels: [a]\n", "labels is not a mapping"),
         (RULE + "    labels: {a: [b]}\n", "labels.a is not a text"),
         (RULE + "    labels: {__name__: b}\n", "labels has the name '__name__'"),

@@ -15,7 +15,7 @@ from watchkeeper.errors import QueryParseError, QueryRefusedError
 from watchkeeper.server.promql.budget import QueryShapeError
 from watchkeeper.vocabulary.limits import limit
 
-__all__ = ["Scanned", "Token", "scan"]
+__all__ = ["Scanned", "Token", "scan", "string_literal"]
 
 _PATTERN = re.compile(
     r"(?P<space>(?:\s|\#[^\n]*)+)"
@@ -78,7 +78,7 @@ def scan(query: str) -> Scanned:
         kind = found.lastgroup or ""
         text = found.group()
         if kind == "quote":
-            text, meaning = _string(query, at)
+            text, meaning = string_literal(query, at)
             pieces.append(_plain(meaning))
             tokens.append(Token("string", text, at))
         else:
@@ -167,8 +167,8 @@ class _Depth:
             raise _error(f"unclosed {last.text!r}", query, last.at, "balanced brackets", "close it")
 
 
-def _string(query: str, at: int) -> tuple[str, str]:
-    """Return a string literal as written and what it means.
+def string_literal(query: str, at: int) -> tuple[str, str]:
+    """Return the string literal that begins at offset *at*, as written, and what it means.
 
     Raises:
         QueryParseError: It is not closed, has an unknown escape, or is not UTF-8.

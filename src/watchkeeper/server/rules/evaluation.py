@@ -189,9 +189,9 @@ class GroupRun:
     async def _decide(
         self, rule: LoadedRule, status: RuleStatus, results: list[ResultSample], now_ms: int
     ) -> Step:
-        most = self.group.limit
+        most, offset_ms = self.group.limit, self.group.query_offset_ms
         if not rule.alerting:
-            return step_record(rule, status.series, results, now_ms, series_max=most)
+            return step_record(rule, status.series, results, now_ms - offset_ms, series_max=most)
         parts, loop = self._parts, asyncio.get_running_loop()
 
         def query(expr: str) -> list[QuerySample]:
@@ -204,7 +204,15 @@ class GroupRun:
             return expand(text, data)
 
         return await to_thread.run_sync(
-            lambda: step_alert(rule, status.alerts, results, now_ms, expanded, alerts_max=most)
+            lambda: step_alert(
+                rule,
+                status.alerts,
+                results,
+                now_ms,
+                expanded,
+                alerts_max=most,
+                offset_ms=offset_ms,
+            )
         )
 
     def _write(self, position: int, samples: tuple[Sample, ...]) -> Future[None] | None:

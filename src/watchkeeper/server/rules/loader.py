@@ -8,46 +8,24 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Literal, NoReturn
+from typing import Literal
 
-from watchkeeper.define.yamltree import MappingNode, Node, ScalarNode, SequenceNode, read
+from watchkeeper.define.yamltree import MappingNode, Node, ScalarNode, read
 from watchkeeper.errors import QueryError, RuleFileError
 from watchkeeper.server.promql.parser import parse
 from watchkeeper.server.rules.model import Group, LoadedRule
 from watchkeeper.server.rules.template_parser import TemplateError, check_template
+from watchkeeper.server.rules.treereader import TreeReader
 from watchkeeper.vocabulary.limits import limit
 
-__all__ = ["load_file", "load_text", "parse_duration_ms"]
+__all__ = ["Names", "load_file", "load_text", "read_text"]
 
 Names = Literal["utf8", "legacy"]
 
-_DURATION = re.compile(
-    r"(?:(\d+)y)?(?:(\d+)w)?(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?(?:(\d+)ms)?", re.ASCII
-)
-_MS = (31_536_000_000, 604_800_000, 86_400_000, 3_600_000, 60_000, 1_000, 1)
 _LEGACY_LABEL = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*", re.ASCII)
 _LEGACY_METRIC = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]*", re.ASCII)
 _GROUP_FIELDS = {"name", "interval", "query_offset", "limit", "labels", "rules"}
 _RULE_FIELDS = {"record", "alert", "expr", "for", "keep_firing_for", "labels", "annotations"}
-
-
-def parse_duration_ms(text: str) -> int:
-    """Return a Prometheus duration such as ``1h30m`` in milliseconds.
-
-    Raises:
-        ValueError: The text is not a duration, or longer than 292 years.
-    """
-    match = _DURATION.fullmatch(text) if text not in {"", "0"} else None
-    if text == "0":
-        return 0
-    if match is None or len(text) > 60:
-        raise ValueError(f"not a duration: {text[:60]!r}")
-    total = sum(
-        int(part) * factor for part, factor in zip(match.groups(), _MS, strict=True) if part
-    )
-    if total > 2**63 // 10**6:
-        raise ValueError(f"duration out of range: {text[:60]!r}")
-    return total
 
 
 def load_file(path: Path, *, names: Names = "utf8") -> tuple[Group, ...]:
@@ -61,6 +39,15 @@ def load_file(path: Path, *, names: Names = "utf8") -> tuple[Group, ...]:
     Raises:
         RuleFileError: The file cannot be read, is larger than ``rule_file_bytes_max``, or is not
             a valid rule file; names the line where there is one.
+    """
+    return load_text(read_text(path), str(path), names=names)
+
+
+def read_text(path: Path) -> str:
+    """Return the text of the file at *path*.
+
+    Raises:
+        RuleFileError: It cannot be read, is larger than ``rule_file_bytes_max``, or is not UTF-8.
     """
     most = limit("rule_file_bytes_max")
     try:
@@ -81,7 +68,7 @@ def load_file(path: Path, *, names: Names = "utf8") -> tuple[Group, ...]:
             f"{path}: larger than {most} bytes. Accepted: up to rule_file_bytes_max. "
             "Next: split the file."
         )
-    return load_text(text, str(path), names=names)
+    return text
 
 
 def load_text(text: str, path: str, *, names: Names = "utf8") -> tuple[Group, ...]:
@@ -93,9 +80,11 @@ def load_text(text: str, path: str, *, names: Names = "utf8") -> tuple[Group, ..
     return _Loader(path, names).groups(read(text, path))
 
 
-class _Loader:
+class _Loader(TreeReader):
+    next_step = "correct the file; rules loaded before stay in force"
+
     def __init__(self, path: str, names: Names) -> None:
-        self._path = path
+        super().__init__(path)
         self._names = names
         self._rules = 0
         self._rules_max = limit("rules_max")
@@ -103,43 +92,43 @@ class _Loader:
     def groups(self, root: Node | None) -> tuple[Group, ...]:
         if root is None or (isinstance(root, ScalarNode) and root.null):
             return ()
-        fields = self._mapping(root, "the file", {"groups"})
-        groups = [self._group(node) for node in self._sequence(fields.get("groups"), "groups")]
+        fields = self.mapping(root, "the file", {"groups"})
+        groups = [self._group(node) for node in self.sequence(fields.get("groups"), "groups")]
         seen: set[str] = set()
         for group, line in groups:
             if group.name in seen:
-                self._refuse(line, f"group {group.name!r} is given twice", "distinct group names")
+                self.refuse(line, f"group {group.name!r} is given twice", "distinct group names")
             seen.add(group.name)
         return tuple(group for group, _ in groups)
 
     def _group(self, node: Node) -> tuple[Group, int]:
-        fields = self._mapping(node, "a group", _GROUP_FIELDS)
-        name = self._text(fields, "name")
+        fields = self.mapping(node, "a group", _GROUP_FIELDS)
+        name = self.text(fields, "name")
         if not name:
-            self._refuse(node.line, "a group has no name", "a name that is not empty")
-        limit_text = self._text(fields, "limit") or "0"
+            self.refuse(node.line, "a group has no name", "a name that is not empty")
+        limit_text = self.text(fields, "limit") or "0"
         if not re.fullmatch(r"-?\d{1,9}", limit_text):
-            self._refuse(node.line, f"limit is {limit_text!r}", "a whole number")
+            self.refuse(node.line, f"limit is {limit_text!r}", "a whole number")
         shared = self._labels(fields, "labels")
-        rules = [self._rule(rule, shared) for rule in self._sequence(fields.get("rules"), "rules")]
+        rules = [self._rule(rule, shared) for rule in self.sequence(fields.get("rules"), "rules")]
         group = Group(
             name=name,
-            file=self._path,
-            interval_ms=self._duration(fields, "interval"),
+            file=self.path,
+            interval_ms=self.duration(fields, "interval"),
             rules=tuple(rules),
             limit=max(0, int(limit_text)),
-            query_offset_ms=self._duration(fields, "query_offset"),
+            query_offset_ms=self.duration(fields, "query_offset"),
         )
         return group, node.line
 
     def _rule(self, node: Node, shared: dict[str, str]) -> LoadedRule:
-        fields = self._mapping(node, "a rule", _RULE_FIELDS)
+        fields = self.mapping(node, "a rule", _RULE_FIELDS)
         self._rules += 1
         if self._rules > self._rules_max:
-            self._refuse(node.line, "the file has too many rules", f"{self._rules_max} rules")
-        record, alert = self._text(fields, "record"), self._text(fields, "alert")
+            self.refuse(node.line, "the file has too many rules", f"{self._rules_max} rules")
+        record, alert = self.text(fields, "record"), self.text(fields, "alert")
         if bool(record) == bool(alert):
-            self._refuse(
+            self.refuse(
                 node.line, "a rule has both or neither of record and alert", "exactly one of them"
             )
         if record:
@@ -150,8 +139,8 @@ class _Loader:
             alerting=bool(alert),
             labels=tuple({**shared, **self._labels(fields, "labels")}.items()),
             annotations=tuple(self._labels(fields, "annotations").items()),
-            for_ms=self._duration(fields, "for"),
-            keep_firing_for_ms=self._duration(fields, "keep_firing_for"),
+            for_ms=self.duration(fields, "for"),
+            keep_firing_for_ms=self.duration(fields, "keep_firing_for"),
             line=node.line,
         )
         if alert:
@@ -161,10 +150,10 @@ class _Loader:
     def _recording(self, fields: MappingNode, record: str) -> None:
         for name in ("for", "keep_firing_for", "annotations"):
             if self._given(fields, name):
-                self._refuse(fields.line, f"a recording rule has {name!r}", "it in alerts only")
+                self.refuse(fields.line, f"a recording rule has {name!r}", "it in alerts only")
         pattern = _LEGACY_METRIC if self._names == "legacy" else None
         if (pattern and not pattern.fullmatch(record)) or "{" in record or "}" in record:
-            self._refuse(fields.line, f"record is {record[:80]!r}", "the name of a metric")
+            self.refuse(fields.line, f"record is {record[:80]!r}", "the name of a metric")
 
     def _given(self, fields: MappingNode, name: str) -> bool:
         node = fields.get(name)
@@ -174,14 +163,14 @@ class _Loader:
 
     def _expr(self, fields: MappingNode) -> str:
         node = fields.get("expr")
-        expr = self._text(fields, "expr")
+        expr = self.text(fields, "expr")
         if not expr:
-            self._refuse(fields.line, "a rule has no expr", "a PromQL expression")
+            self.refuse(fields.line, "a rule has no expr", "a PromQL expression")
         try:
             parse(expr)
         except QueryError as error:
             line = node.line if node is not None else fields.line
-            self._refuse(line, f"expr cannot be evaluated: {error}", "a PromQL expression")
+            raise RuleFileError(f"{self.path}:{line}: expr cannot be evaluated: {error}") from None
         return expr
 
     def _templates(self, rule: LoadedRule) -> None:
@@ -189,7 +178,7 @@ class _Loader:
             try:
                 check_template(text)
             except TemplateError as error:
-                self._refuse(
+                self.refuse(
                     rule.line, f"the template of {name!r} fails: {error}",
                     "Prometheus' template language, without define and template",
                 )  # fmt: skip
@@ -199,52 +188,13 @@ class _Loader:
         if node is None or (isinstance(node, ScalarNode) and node.null):
             return {}
         if not isinstance(node, MappingNode):
-            self._refuse(node.line, f"{field} is not a mapping", "names and texts")
+            self.refuse(node.line, f"{field} is not a mapping", "names and texts")
         found = {}
         for name, value in node.entries:
             valid = name if self._names == "utf8" else _LEGACY_LABEL.fullmatch(name)
             if not valid or (field == "labels" and name == "__name__"):
-                self._refuse(value.line, f"{field} has the name {name[:80]!r}", "a label name")
+                self.refuse(value.line, f"{field} has the name {name[:80]!r}", "a label name")
             if not isinstance(value, ScalarNode):
-                self._refuse(value.line, f"{field}.{name[:80]} is not a text", "a text")
+                self.refuse(value.line, f"{field}.{name[:80]} is not a text", "a text")
             found[name] = "" if value.null else value.text
         return found
-
-    def _mapping(self, node: Node, what: str, known: set[str]) -> MappingNode:
-        if not isinstance(node, MappingNode):
-            self._refuse(node.line, f"{what} is not a mapping", f"{', '.join(sorted(known))}")
-        for name, value in node.entries:
-            if name not in known:
-                self._refuse(
-                    value.line, f"{what} has the unknown field {name[:80]!r}",
-                    ", ".join(sorted(known)),
-                )  # fmt: skip
-        return node
-
-    def _sequence(self, node: Node | None, what: str) -> tuple[Node, ...]:
-        if node is None or (isinstance(node, ScalarNode) and node.null):
-            return ()
-        if not isinstance(node, SequenceNode):
-            self._refuse(node.line, f"{what} is not a list", "a list")
-        return node.items
-
-    def _text(self, fields: MappingNode, name: str) -> str:
-        node = fields.get(name)
-        if node is None:
-            return ""
-        if not isinstance(node, ScalarNode):
-            self._refuse(node.line, f"{name} is not a text", "a text")
-        return "" if node.null else node.text
-
-    def _duration(self, fields: MappingNode, name: str) -> int:
-        text = self._text(fields, name)
-        try:
-            return parse_duration_ms(text) if text else 0
-        except ValueError:
-            self._refuse(fields.line, f"{name} is {text[:60]!r}", "a duration such as 30s or 1h30m")
-
-    def _refuse(self, line: int, what: str, accepted: str) -> NoReturn:
-        raise RuleFileError(
-            f"{self._path}:{line}: {what}. Accepted: {accepted}. Next: correct the file; rules "
-            "loaded before stay in force."
-        )

@@ -57,6 +57,7 @@ def step_alert(
     expand: Expand,
     *,
     alerts_max: int = 0,
+    offset_ms: int = 0,
 ) -> Step:
     """Return what follows when an alerting rule's expression gave *results*.
 
@@ -67,6 +68,7 @@ def step_alert(
         now_ms: Time of the evaluation, Unix milliseconds.
         expand: Expands templates.
         alerts_max: Most active alerts, 0 for ``rule_alerts_max`` only.
+        offset_ms: How long ago what was asked lies; samples are written at that time.
 
     Raises:
         QueryError: Two results have the same labels once the rule's own are added, or there are
@@ -87,9 +89,9 @@ def step_alert(
         was_firing = before is not None and before.state is AlertState.FIRING
         if (moved.state is AlertState.FIRING) != was_firing:
             events.append(AlertEvent(rule.name, not was_firing, moved))
-    alive = tuple(_samples(after.values(), now_ms))
+    alive = tuple(_samples(after.values(), now_ms - offset_ms))
     series = frozenset(sample.labels for sample in alive)
-    ended = _ended(series_of(alerts.values()) - series, now_ms)
+    ended = _ended(series_of(alerts.values()) - series, now_ms - offset_ms)
     return Step(after, tuple(events), (*alive, *ended), series)
 
 
@@ -147,12 +149,12 @@ def _unmet(rule: LoadedRule, alert: Alert, now_ms: int) -> Alert | None:
     )
 
 
-def _samples(alerts: Iterable[Alert], now_ms: int) -> Iterable[Sample]:
+def _samples(alerts: Iterable[Alert], t_ms: int) -> Iterable[Sample]:
     for alert in alerts:
         if alert.state is not AlertState.INACTIVE:
             shown, since = _series(alert)
-            yield Sample(shown, now_ms, 1.0)
-            yield Sample(since, now_ms, float(alert.active_at_ms // 1000))
+            yield Sample(shown, t_ms, 1.0)
+            yield Sample(since, t_ms, float(alert.active_at_ms // 1000))
 
 
 def _series(alert: Alert) -> tuple[Labels, Labels]:
@@ -167,15 +169,15 @@ def series_of(alerts: Iterable[Alert]) -> frozenset[Labels]:
     return frozenset(labels for alert in active for labels in _series(alert))
 
 
-def _ended(series: Iterable[Labels], now_ms: int) -> tuple[Sample, ...]:
-    return tuple(Sample(labels, now_ms, STALE_NAN) for labels in sorted(series))
+def _ended(series: Iterable[Labels], t_ms: int) -> tuple[Sample, ...]:
+    return tuple(Sample(labels, t_ms, STALE_NAN) for labels in sorted(series))
 
 
 def step_record(
     rule: LoadedRule,
     series: frozenset[Labels],
     results: Sequence[ResultSample],
-    now_ms: int,
+    at_ms: int,
     *,
     series_max: int = 0,
 ) -> Step:
@@ -185,7 +187,7 @@ def step_record(
         rule: The rule.
         series: The series that its last evaluation wrote.
         results: The expression's result.
-        now_ms: Time of the evaluation, Unix milliseconds.
+        at_ms: The moment that was asked about, Unix milliseconds; samples are written at it.
         series_max: Most series, 0 for no limit.
 
     Raises:
@@ -201,9 +203,9 @@ def step_record(
                 f"two results have the same labels once the rule's labels are added: {dict(labels)}. "
                 "Accepted: results that differ. Next: aggregate the expression."
             )
-        written[labels] = Sample(labels, now_ms, result.value)
+        written[labels] = Sample(labels, at_ms, result.value)
     alive = frozenset(written)
-    return Step({}, (), (*written.values(), *_ended(series - alive, now_ms)), alive)
+    return Step({}, (), (*written.values(), *_ended(series - alive, at_ms)), alive)
 
 
 def restored(rule: LoadedRule, alert: Alert, down_at_ms: int, now_ms: int) -> Alert | None:
