@@ -15,10 +15,10 @@ from watchkeeper.errors import QueryError, RuleFileError
 from watchkeeper.server.promql.parser import parse
 from watchkeeper.server.rules.model import Group, LoadedRule
 from watchkeeper.server.rules.template_parser import TemplateError, check_template
-from watchkeeper.server.rules.treereader import TreeReader
+from watchkeeper.server.rules.treereader import TreeReader, parse_duration_ms
 from watchkeeper.vocabulary.limits import limit
 
-__all__ = ["Names", "load_file", "load_text", "read_text"]
+__all__ = ["Names", "load_file", "load_text", "parse_duration_ms", "read_text"]
 
 Names = Literal["utf8", "legacy"]
 
