@@ -146,6 +146,8 @@ ATTRIBUTES: tuple[Attribute, ...] = (
     Attribute("code", "str", "Status code of a response, as text.", _OWN),
     Attribute("receiver", "str", "Name of a notification receiver.", _OWN),
     Attribute("outcome", "str", "`success` or `error`.", _OWN),
+    Attribute("incident.state", "str", "Where an incident stands.", _OWN,
+              values=("triggered", "acknowledged")),
     Attribute("rule_group", "str", "Name of a rule group.", _OWN),
     # logs
     Attribute("log.record.uid", "str", "Unique id of a log record."),

@@ -113,5 +113,60 @@ CREATE TABLE IF NOT EXISTS notifications (
     outcome VARCHAR NOT NULL,
     answer VARCHAR NOT NULL
 );
+CREATE TABLE IF NOT EXISTS incidents (
+    id VARCHAR NOT NULL,
+    source VARCHAR NOT NULL,
+    group_key VARCHAR NOT NULL,
+    receiver VARCHAR NOT NULL,
+    group_labels VARCHAR NOT NULL,
+    state VARCHAR NOT NULL,
+    opened_ms BIGINT NOT NULL,
+    changed_ms BIGINT NOT NULL,
+    alerts VARCHAR NOT NULL,
+    truncated BIGINT NOT NULL,
+    external_url VARCHAR NOT NULL,
+    policy VARCHAR NOT NULL,
+    run INTEGER NOT NULL,
+    round INTEGER NOT NULL,
+    step INTEGER NOT NULL,
+    wait VARCHAR NOT NULL,
+    owner VARCHAR NOT NULL,
+    acknowledged_ms BIGINT,
+    resolved_ms BIGINT,
+    resolved_by VARCHAR NOT NULL
+);
+CREATE TABLE IF NOT EXISTS incident_events (
+    incident_id VARCHAR NOT NULL,
+    number INTEGER NOT NULL,
+    at_ms BIGINT NOT NULL,
+    kind VARCHAR NOT NULL,
+    who VARCHAR NOT NULL,
+    via VARCHAR NOT NULL,
+    text VARCHAR NOT NULL,
+    key VARCHAR NOT NULL,
+    data VARCHAR NOT NULL
+);
+CREATE TABLE IF NOT EXISTS incident_pages (
+    key VARCHAR NOT NULL,
+    incident_id VARCHAR NOT NULL,
+    number INTEGER NOT NULL,
+    kind VARCHAR NOT NULL,
+    receiver VARCHAR NOT NULL,
+    outlet VARCHAR NOT NULL,
+    person VARCHAR NOT NULL,
+    why VARCHAR NOT NULL,
+    created_ms BIGINT NOT NULL,
+    attempts INTEGER NOT NULL,
+    next_attempt_ms BIGINT NOT NULL,
+    sent_ms BIGINT,
+    outcome VARCHAR NOT NULL,
+    answer VARCHAR NOT NULL,
+    thread VARCHAR NOT NULL
+);
+CREATE TABLE IF NOT EXISTS escalation_timers (
+    incident_id VARCHAR NOT NULL,
+    wait VARCHAR NOT NULL,
+    due_ms BIGINT NOT NULL
+);
 """
 )
