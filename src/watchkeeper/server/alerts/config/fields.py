@@ -2,7 +2,8 @@
 
 Fields, defaults and rules are those of Alertmanager's documentation, "Configuration" (0.34), and
 of the ``http_config`` of prometheus/common. A text whose default is one of Alertmanager's own
-templates has None here: the sender's own text then.
+templates has None here: the sender's own text then. Secrets in files are `Secret`s that read them;
+so are a header's ``files``, added to its ``secrets``, and the lines of apprise's ``urls_file``.
 """
 
 from __future__ import annotations
@@ -97,9 +98,16 @@ _OAUTH2 = Table(
                 "client_certificate_key_ref")),
 )  # fmt: skip
 
+
+def _check_header(_: Reader, block: Block) -> None:
+    files = tuple(Secret(source=path) for path in block.values.pop("files"))
+    block.values["secrets"] += files
+
+
 _HEADER = Table(
     "a header",
     {"values": Field("texts", ()), "secrets": Field("secrets", ()), "files": Field("files", ())},
+    check=_check_header,
 )
 
 

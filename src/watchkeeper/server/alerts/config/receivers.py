@@ -98,6 +98,14 @@ _FILLED: dict[str, tuple[tuple[str, str, bool], ...]] = {
 }  # fmt: skip
 """By kind: a field, where in ``global`` its value comes from, and whether it must have one."""
 
+_SECTIONS = {"http_config", "tls_config", "basic_auth", "authorization"}
+_NOT_DONE = {
+    "http_config": {"oauth2", "no_proxy", "proxy_connect_header"},
+    "basic_auth": {"username_file"},
+    "tls_config": {"cert", "key", "server_name", "max_version"},
+}
+"""By section, the options that senders do not do, beside secret managers' ``…_ref``."""
+
 
 @dataclass(slots=True)
 class Found:
@@ -250,21 +258,18 @@ def _note(found: Found, node: Node, kind: str, values: Mapping[str, Any], field_
         found.unsupported.append((node.line, f"{field_name}: {path}"))
 
 
-def _not_done(values: Mapping[str, Any], prefix: str = "") -> list[str]:
-    """Return the options given in *values* that no sender of ours knows."""
+def _not_done(values: Mapping[str, Any], section: str = "", prefix: str = "") -> list[str]:
+    """Return the options given in *values* that no sender of ours does."""
     found = []
     for name, value in values.items():
         path = prefix + name
-        if name.endswith("_ref") or name in {"oauth2", "username_file", "proxy_connect_header"}:
+        if name.endswith("_ref") or name in _NOT_DONE.get(section, ()):
             if value:
                 found.append(path)
-        elif isinstance(value, Secret):
-            if value == Secret(PLACEHOLDER):
-                found.append(f"{path} is the placeholder {PLACEHOLDER}, not a secret")
-        elif isinstance(value, Mapping) and name in {
-            "http_config", "tls_config", "basic_auth", "authorization",
-        }:  # fmt: skip
-            found += _not_done(value, f"{path}.")
+        elif value == Secret(PLACEHOLDER):
+            found.append(f"{path} is the placeholder {PLACEHOLDER}, not a secret")
+        elif isinstance(value, Mapping) and name in _SECTIONS:
+            found += _not_done(value, name, f"{path}.")
     return found
 
 
