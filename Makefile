@@ -68,6 +68,9 @@ lock: $(READY) ## Write the locked requirements anew.
 bench-overhead: $(READY) $(PEERS) ## Measure CPU and memory per request against peers.
 	$(BIN)/python bench/overhead.py $(ARGS)
 
+bench-instructions: $(READY) build/peer/otel/.ready ## The same in machine instructions, under valgrind.
+	$(BIN)/python bench/instructions.py $(ARGS)
+
 bench-redaction: $(READY) build/peer/logfire/.ready build/peer/sentry/.ready ## Measure cost, recall and precision of redaction.
 	$(BIN)/python bench/redaction.py $(ARGS)
 

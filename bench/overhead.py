@@ -86,6 +86,22 @@ def sink() -> Iterator[str]:
         process.communicate("")
 
 
+def environment(variant: str) -> dict[str, str]:
+    """Return the environment in which a variant finds its library, and no settings of others."""
+    peer = PEERS / variant.partition("-")[0]
+    paths = [str(peer)] if peer.is_dir() else []
+    found = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("WATCHKEEPER_", "OTEL_"))
+    }
+    # As installed packages are: to compile them at import would leave its own traces in memory.
+    found.pop("PYTHONDONTWRITEBYTECODE", None)
+    found["PYTHONPYCACHEPREFIX"] = str(ROOT / "build" / "pycache")
+    found["PYTHONPATH"] = os.pathsep.join([*paths, str(ROOT / "src"), str(ROOT)])
+    return found
+
+
 class Runner:
     """A process that runs one variant, a turn at a time.
 
@@ -97,24 +113,13 @@ class Runner:
     """
 
     def __init__(self, variant: str, sink: str, warm_up: int, pause_s: float) -> None:
-        peer = PEERS / variant.partition("-")[0]
-        paths = [str(peer)] if peer.is_dir() else []
-        environment = {
-            name: value
-            for name, value in os.environ.items()
-            if not name.startswith(("WATCHKEEPER_", "OTEL_"))
-        }
-        # As installed packages are: to compile them at import would leave its own traces in memory.
-        environment.pop("PYTHONDONTWRITEBYTECODE", None)
-        environment["PYTHONPYCACHEPREFIX"] = str(ROOT / "build" / "pycache")
-        environment["PYTHONPATH"] = os.pathsep.join([*paths, str(ROOT / "src"), str(ROOT)])
         read, write = os.pipe()
         self.variant = variant
         self._figures = os.fdopen(read, encoding="ascii")
         self._process = subprocess.Popen(
             [sys.executable, str(ROOT / "bench" / "overhead_variants.py"), variant, sink,
              str(warm_up), str(pause_s), str(write)],
-            env=environment, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, pass_fds=(write,),
+            env=environment(variant), stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, pass_fds=(write,),
             text=True,
         )  # fmt: skip
         os.close(write)

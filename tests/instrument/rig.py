@@ -77,7 +77,13 @@ class Rig:
         self.recorder.add_end_hook(self.derived, "derive")
         self.recorder.add_end_hook(self.spans.append, "keep")
 
-    def event(self, name: str, level: str, attributes: Mapping[str, object]) -> None:
+    def event(
+        self,
+        name: str,
+        level: str,
+        attributes: Mapping[str, object],
+        texts: tuple[object, ...] | None = None,  # noqa: ARG002 - the interface
+    ) -> None:
         """Keep an event, as the logs would write it."""
         known = {key: value for key, value in attributes.items() if value is not None}
         self.events.append((name, level, known))

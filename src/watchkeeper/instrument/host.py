@@ -78,13 +78,21 @@ class Host(Protocol):
         """Where our spans start."""
         ...
 
-    def event(self, name: str, level: str, attributes: Mapping[str, object]) -> None:
+    def event(
+        self,
+        name: str,
+        level: str,
+        attributes: Mapping[str, object],
+        texts: tuple[object, ...] | None = None,
+    ) -> None:
         """Write one named log event of the vocabulary.
 
         Args:
             name: Name of the event, ``http.request`` for example.
             level: ``info``, ``warning`` or ``error``.
             attributes: Its attributes; None values are left out.
+            texts: Those of their values that are texts or None, where the caller vouches that all
+                others are numbers without a secret.
         """
         ...
 

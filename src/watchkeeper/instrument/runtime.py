@@ -104,18 +104,25 @@ class Runtime:
         self.loops = LoopMonitor()
         self._serving = False
 
-    def event(self, name: str, level: str, attributes: Mapping[str, object]) -> None:
+    def event(
+        self,
+        name: str,
+        level: str,
+        attributes: Mapping[str, object],
+        texts: tuple[object, ...] | None = None,
+    ) -> None:
         """Write one named log event of the vocabulary; None values are left out.
 
         Args:
             name: Name of the event.
             level: ``debug``, ``info``, ``warning``, ``error`` or ``critical``.
             attributes: Its attributes.
+            texts: As `LogPipeline.write` takes them.
         """
         rank = LEVELS[level]
         if rank.number < self.log_system.thresholds["watchkeeper"]:
             return
-        self.logs.write(rank, "watchkeeper", name, attributes, None, 0, name)
+        self.logs.write(rank, "watchkeeper", name, attributes, None, 0, name, "", texts)
 
     def logging_was_configured(self) -> None:
         """Take over the standard library's logging again: somebody has configured it anew."""
@@ -254,7 +261,8 @@ def build(
     recorder.add_end_hook(runtime.derived.__call__, "derive")
     if settings.enabled and "console" in settings.traces_exporter:
         recorder.add_end_hook(ConsoleSpans(settings.log_stream, redactor), "console")
-    register_process_metrics(metrics, clock, _version())
+    target = (settings.service, settings.version, settings.environment)
+    register_process_metrics(metrics, clock, _version(), target)
     register_pipeline_metrics(metrics, recorder.stats)
     return runtime
 

@@ -332,6 +332,11 @@ _APPLICATION: tuple[Metric, ...] = (
         ("version", "python"), (), _OWN, merge=_MAX,
     ),
     Metric(
+        "target.info", _G, "",
+        "Always 1; the resource as labels, as OpenTelemetry's compatibility with Prometheus has it.",
+        ("service.name", "service.version", "deployment.environment.name"), (), _OWN, merge=_MAX,
+    ),
+    Metric(
         "watchkeeper.metrics.processes", _U, "{process}",
         "Processes whose metrics are on this page.", (), (), _OWN,
     ),

@@ -129,9 +129,9 @@ async def test_the_access_line_keeps_the_user(
     seen: list[tuple[str, str, str]] = []
     note = instrumented.event
 
-    def event(name: str, level: str, fields: Any) -> None:
+    def event(name: str, level: str, fields: Any, texts: Any) -> None:
         seen.append((name, context.user_id(), context.tenant_id()))
-        note(name, level, fields)
+        note(name, level, fields, texts)
 
     monkeypatch.setattr(instrumented, "event", event)
     try:

@@ -255,9 +255,9 @@ def test_metrics_of_the_application_are_shown_too(
 
 
 def test_the_process_is_described() -> None:
-    """CPU, memory, threads, files, age, collections and versions are there and plausible."""
+    """CPU, memory, threads, files, age, collections, versions and service are there and plausible."""
     metrics = made()
-    register_process_metrics(metrics, SystemClock(), "9.9")
+    register_process_metrics(metrics, SystemClock(), "9.9", ("shop", "1.4.2", "staging"))
     text = metrics.exposition().decode()
 
     assert 1e6 < samples(text, "process_memory_usage_bytes")[()] < 1e11
@@ -266,6 +266,12 @@ def test_the_process_is_described() -> None:
     assert 0 < samples(text, "process_uptime_seconds")[()] < 1e6
     assert samples(text, "process_cpu_time_seconds_total")[("cpu_mode", "user"),] > 0
     assert ("version", "9.9") in next(iter(samples(text, "watchkeeper_build_info")))
+    target = dict(next(iter(samples(text, "target_info"))))
+    assert target == {
+        "service_name": "shop",
+        "service_version": "1.4.2",
+        "deployment_environment_name": "staging",
+    }
 
 
 def test_the_recorders_losses_are_shown_by_reason() -> None:

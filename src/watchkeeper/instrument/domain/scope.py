@@ -236,7 +236,7 @@ def start(
     )
     span = host.recorder.start(name, kind, kept, parent)
     if dropped:
-        span.dropped_attributes = dropped
+        span.leave_out(dropped)
     return span
 
 

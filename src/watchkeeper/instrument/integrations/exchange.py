@@ -260,17 +260,21 @@ class Exchange:
         attributes = self.span.attributes
         get = attributes.get
         status = self.status
+        method, path = attributes["http.request.method"], attributes["url.path"]
+        route, client = get("http.route"), get("client.address")
         fields: dict[str, object] = {
-            "http.request.method": attributes["http.request.method"],
-            "url.path": attributes["url.path"],
-            "http.route": get("http.route"),
+            "http.request.method": method,
+            "url.path": path,
+            "http.route": route,
             "http.response.status_code": status,
             "http.response.body.size": None if status is None else self.size,
-            "client.address": get("client.address"),
+            "client.address": client,
             "duration_s": duration_s,
         }
-        if "error.type" in attributes:
-            fields["error.type"] = attributes["error.type"]
+        texts: tuple[object, ...] | None = (method, path, route, client)
+        if status is None or "error.type" in attributes:
+            fields["error.type"] = get("error.type")
+            texts = None
         level = "error" if status is None else _LEVELS[status // 100 if status < 600 else 5]
         event = self._front.host.event
         bound = self._bound
@@ -278,12 +282,12 @@ class Exchange:
             bound = self._last_bound()
         elif bound is None or BOUND.get().request_id == self.request_id:
             if current_span(None) is self.span:
-                event("http.request", level, fields)
+                event("http.request", level, fields, texts)
                 return
             bound = BOUND.get()
         # The last part may be sent from elsewhere: from a task, under a span of the application.
         unbind, token = BOUND.set(bound), activate(self.span)
-        event("http.request", level, fields)
+        event("http.request", level, fields, texts)
         deactivate(token)
         BOUND.reset(unbind)
 

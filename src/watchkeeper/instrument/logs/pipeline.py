@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping
-from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import islice
@@ -125,7 +124,7 @@ class LogPipeline:
         self._fields_max = options.fields_max
         self._redactor = redactor or Redactor()
         self._bounds = Bounds(options.value_chars_max, redactor=self._redactor)
-        self._harmless: AbstractSet[str] = self._redactor.harmless_texts
+        self._harmless: set[str] | frozenset[str] = self._redactor.harmless_texts
         if self._chars_max < HARMLESS_CHARS:
             # Some of those would have to be cut.
             self._harmless = frozenset()
@@ -139,7 +138,7 @@ class LogPipeline:
         # Where a line goes on after its time, which may differ in lines that repeat each other.
         self._stamp_size = (20 if options.color else 12) if options.console else 38
 
-    def write(
+    def write(  # noqa: PLR0913, PLR0917 - the path of every line; keywords would cost
         self,
         level: Level,
         logger: str,
@@ -149,6 +148,7 @@ class LogPipeline:
         time_ns: int = 0,
         event_name: str = "",
         template: str = "",
+        texts: tuple[object, ...] | None = None,
     ) -> None:
         """Write one entry; never raises.
 
@@ -165,6 +165,8 @@ class LogPipeline:
             event_name: Name of the event if the vocabulary declares it; its fields that are None are
                 left out.
             template: The event before values were filled in, by which floods are recognised.
+            texts: The values that are texts or None, where the caller vouches that the others are
+                numbers without a secret.
         """
         thread = self._thread
         if thread.writing:
@@ -184,13 +186,14 @@ class LogPipeline:
                 time_ns or self._now_ns(),
                 event_name,
                 template,
+                texts,
             )
         except Exception:  # noqa: BLE001 - logging must never raise into the application
             self._failed()
         finally:
             thread.writing = False
 
-    def _write(  # noqa: C901, PLR0912 - the path of every line; each call would cost
+    def _write(  # noqa: C901, PLR0912, PLR0913, PLR0917 - the path of every line; each call would cost
         self,
         level: Level,
         logger: str,
@@ -200,6 +203,7 @@ class LogPipeline:
         time_ns: int,
         event_name: str,
         template: str,
+        texts: tuple[object, ...] | None,
     ) -> None:
         span, bound = current_span(None), BOUND.get()
         if type(span) is RecordedSpan:
@@ -222,7 +226,7 @@ class LogPipeline:
             fields = {**bound.fields, **fields}
         if len(fields) > self._fields_max:
             fields = _first_of(fields, self._fields_max)
-        plain = text in self._harmless and not bound.texts and self._are_plain(fields)
+        plain = text in self._harmless and not bound.texts and self._are_plain(fields, texts)
         entry: dict[str, object] = {
             "time": stamp % (time_ns // 1000 % 1_000_000),
             "level": level.name,
@@ -235,8 +239,8 @@ class LogPipeline:
         }
         attributes: dict[str, Any] = {**bound.attributes, **(fields if plain else _NOTHING)}
         if not plain:
-            texts = [text, *bound.texts]
-            text = self._add_checked(entry, attributes, fields, texts, nulls=not event_name)
+            found = [text, *bound.texts]
+            text = self._add_checked(entry, attributes, fields, found, nulls=not event_name)
         trace = self._add_exception(entry, attributes, exc_info) if exc_info else ""
         if gate is not None and level.number < 30 and name in gate.rates:
             entry["sample_rate"] = attributes["log.sample_rate"] = gate.rates[name]
@@ -289,12 +293,16 @@ class LogPipeline:
         self._second = (second, form)
         return form
 
-    def _are_plain(self, fields: Mapping[str, object]) -> bool:
+    def _are_plain(self, fields: Mapping[str, object], texts: tuple[object, ...] | None) -> bool:
         """Tell whether fields can be taken as they are: most lines have seen all their texts before."""
-        ordinary, harmless = self._ordinary, self._harmless
-        for name, value in fields.items():
+        if not self._ordinary.issuperset(fields):
+            return False
+        harmless = self._harmless
+        if texts is not None:
+            return harmless.issuperset(texts)
+        for value in fields.values():
             kind = type(value)
-            if name not in ordinary or not (
+            if not (
                 value in harmless
                 if kind is str
                 else value <= _LARGE  # type: ignore[operator]  # kind is int

@@ -26,13 +26,16 @@ _STAT_START = 19
 """Place of ``starttime``, in clock ticks since the host booted (proc(5), field 22)."""
 
 
-def register_process_metrics(metrics: MetricSet, clock: Clock, version: str) -> None:
+def register_process_metrics(
+    metrics: MetricSet, clock: Clock, version: str, target: tuple[str, str, str] = ("", "", "")
+) -> None:
     """Add the process's metrics to *metrics*; they are read at each exposition.
 
     Args:
         metrics: Where they go.
         clock: Times the uptime where the host does not know when the process started.
         version: Version of watchkeeper, for the build info.
+        target: Name, version and environment of the service, for the target info.
     """
     started_ns = clock.monotonic_ns()
     metrics.counter("process.cpu.time").collect_from(_cpu)
@@ -58,6 +61,7 @@ def register_process_metrics(metrics: MetricSet, clock: Clock, version: str) -> 
     build = metrics.gauge("watchkeeper.build.info")
     python = platform.python_version()
     build.collect_from(lambda: {(version, python): 1.0})
+    metrics.gauge("target.info").collect_from(lambda: {target: 1.0})
 
 
 def restart_process_metrics() -> None:

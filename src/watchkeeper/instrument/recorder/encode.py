@@ -99,17 +99,7 @@ class TraceEncoder:
         A tuple and a dict of texts and numbers are no burden for the garbage collector while they
         wait. Spans of other scopes, failed ones and those with events or links come back whole.
         """
-        if (
-            type(span) is not RecordedSpan
-            or span.scope is not OWN_SCOPE
-            or span.status_code is not StatusCode.UNSET
-            or span.events
-            or span.links
-            or span.dropped_attributes
-            or span.dropped_events
-            or span.dropped_links
-            or span.trace_state
-        ):
+        if type(span) is not RecordedSpan or span.unusual or span.scope is not OWN_SCOPE:
             return span
         name = span.name
         head = self._heads.get(name)

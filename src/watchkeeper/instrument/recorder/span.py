@@ -124,6 +124,7 @@ class RecordedSpan(SdkNames, Span):
         dropped_attributes: Attributes beyond the limit.
         dropped_events: Events beyond the limit.
         dropped_links: Links beyond the limit.
+        unusual: Whether it may have a status, events, links, a trace state, or dropped anything.
     """
 
     __slots__ = (
@@ -151,6 +152,7 @@ class RecordedSpan(SdkNames, Span):
         "template",
         "trace_id",
         "trace_state",
+        "unusual",
     )
 
     events: Sequence[SpanEvent]
@@ -194,6 +196,7 @@ class RecordedSpan(SdkNames, Span):
         self.status_description: str | None = None
         self.dropped_attributes = self.dropped_events = self.dropped_links = 0
         self._record_exception = self._set_status_on_exception = True
+        self.unusual = trace_state is not None
 
     def __repr__(self) -> str:
         """Show name and ids."""
@@ -256,7 +259,7 @@ class RecordedSpan(SdkNames, Span):
         if key in attributes:
             self.template = None
         if not key or (key not in attributes and len(attributes) >= self.lane.attributes_max):
-            self.dropped_attributes += 1
+            self.leave_out(1)
         elif kind is int or kind is float or kind is bool:
             attributes[key] = value
         else:
@@ -274,6 +277,12 @@ class RecordedSpan(SdkNames, Span):
                 self.attributes[key] = value
             else:
                 dropped += 1
+        if dropped:
+            self.leave_out(dropped)
+
+    def leave_out(self, dropped: int) -> None:
+        """Count attributes that were left out."""
+        self.unusual = True
         self.dropped_attributes += dropped
 
     def add_event(
@@ -283,6 +292,7 @@ class RecordedSpan(SdkNames, Span):
         if self.end_ns != _OPEN:
             return
         lane = self.lane
+        self.unusual = True
         if not isinstance(self.events, list):
             self.events = []
         if len(self.events) >= lane.events_max:
@@ -299,6 +309,7 @@ class RecordedSpan(SdkNames, Span):
         if not (context.is_valid or attributes or context.trace_state):
             return
         lane = self.lane
+        self.unusual = True
         if not isinstance(self.links, list):
             self.links = []
         if len(self.links) >= lane.links_max:
@@ -320,6 +331,7 @@ class RecordedSpan(SdkNames, Span):
             code, text = status.status_code, status.description
         else:
             code, text = status, description
+        self.unusual = True
         if code is StatusCode.OK:
             self.status_code, self.status_description = code, None
         elif code is StatusCode.ERROR:

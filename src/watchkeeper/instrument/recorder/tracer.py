@@ -78,7 +78,7 @@ class RecorderTracer(Tracer):
         text = name if type(name) is str else safe_text(name)
         span = recorder.start(text, kind, cleaned, context, start_time, self._scope)
         if dropped:
-            span.dropped_attributes = dropped
+            span.leave_out(dropped)
         for link in links or ():
             if link is not None:
                 span.add_link(link.context, link.attributes)
