@@ -2,6 +2,7 @@
 
 It listens on 127.0.0.1 only and keeps everything in one data directory.
 Point an application at it with WATCHKEEPER_ENDPOINT=http://127.0.0.1:8400.
+SIGHUP, or POST to /-/reload, reads rule files anew; a bad one keeps the rules that it had.
 """
 
 from __future__ import annotations
@@ -33,7 +34,11 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         help="scrape host:port/path,job=NAME as well; may be repeated")  # fmt: skip
     add("--scrape-interval", type=float, default=5.0, metavar="S", help="seconds (default: 5)")
     add("--rules", type=Path, action="append", default=[], metavar="FILE",
-        help="a Prometheus rule file; may be repeated (default: the rules that ship)")  # fmt: skip
+        help="a Prometheus rule file, a folder of them, or a quoted pattern; may be repeated "
+        "(default: the rules that ship)")  # fmt: skip
+    add("--prometheus", default=os.environ.get("WATCHKEEPER_PROMETHEUS_URL", ""), metavar="URL",
+        help="evaluate rules on the Prometheus at this address instead of what is stored here "
+        "(or WATCHKEEPER_PROMETHEUS_URL)")  # fmt: skip
     add("--eval-interval", type=float, default=15.0, metavar="S",
         help="seconds between rule evaluations, where a group names none (default: 15)")  # fmt: skip
     add("--slack-webhook-url", default=os.environ.get("WATCHKEEPER_SLACK_WEBHOOK_URL", ""),
@@ -54,6 +59,7 @@ def run(args: argparse.Namespace) -> int:
         scrape_targets=tuple(args.scrape),
         scrape_interval_s=args.scrape_interval,
         rule_files=tuple(args.rules),
+        prometheus_url=args.prometheus,
         eval_interval_s=args.eval_interval,
         slack_webhook_url=args.slack_webhook_url,
     )

@@ -9,7 +9,7 @@ import resource
 import signal
 import socket
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from types import FrameType
 
@@ -28,12 +28,13 @@ from watchkeeper.server.alerts.log import LogReceiver
 from watchkeeper.server.alerts.message import Receiver
 from watchkeeper.server.alerts.notifier import AlertNotifier
 from watchkeeper.server.alerts.slack import SlackReceiver
-from watchkeeper.server.api import alerts, health, loki, otlp, prometheus, tempo
+from watchkeeper.server.api import alerts, health, loki, otlp, prometheus, reload, tempo
 from watchkeeper.server.http import Gate
 from watchkeeper.server.promql.engine import Engine
 from watchkeeper.server.rules.client import QueryClient
 from watchkeeper.server.rules.evaluation import Parts
 from watchkeeper.server.rules.manager import RuleManager, RuleText
+from watchkeeper.server.rules.sources import RuleSources
 from watchkeeper.server.scrape.scraper import Scraper
 from watchkeeper.server.selfmetrics import ServerMetrics
 from watchkeeper.server.settings import ServerSettings
@@ -77,10 +78,13 @@ class Server:
         )
         self._watch_itself()
         self.notifier = AlertNotifier(self.store, [self._receiver()], self.metrics, clock)
+        shipped = RuleText("shipped", rule_file(shipped_rules()))
+        self._rule_sources = RuleSources(settings.rule_files, (shipped,))
         self.rules = self._load_rules()
         engine = Engine(self.store, clock=clock)
         routes = [
-            *health.routes(self.store, self.metrics, clock),
+            *health.routes(self.store, self.metrics, clock, lambda: self.rules.errors),
+            *reload.routes(self.reload),
             *otlp.routes(self.store, self.metrics, clock),
             *prometheus.routes(engine, self.store, self.rules, self.scraper, clock=clock),
             *tempo.routes(self.store),
@@ -102,21 +106,37 @@ class Server:
         return LogReceiver()
 
     def _load_rules(self) -> RuleManager:
+        elsewhere = self.settings.prometheus_url
         parts = Parts(
             store=self.store,
-            client=QueryClient.in_process(self._ask_itself),
+            client=(
+                QueryClient.at(elsewhere) if elsewhere else QueryClient.in_process(self._ask_itself)
+            ),
+            remote=bool(elsewhere),
             sink=self.notifier,
             counts=self.metrics,
             clock=self.clock,
             external_url=self.url,
         )
         rules = RuleManager(parts, interval_s=self.settings.eval_interval_s)
-        shipped = RuleText("shipped", rule_file(shipped_rules()))
-        errors = rules.load(self.settings.rule_files or (shipped,))
+        self.metrics.follow("watchkeeper.server.rule.files_refused", lambda: len(rules.errors))
+        self.metrics.follow("watchkeeper.server.rule.reload_time", lambda: rules.good_ms / 1000)
+        errors = rules.load(self._rule_sources.find())
         if errors:
             self.store.close()
             raise RuleFileError("; ".join(errors.values()))
         return rules
+
+    async def reload(self) -> dict[str, str]:
+        """Read the rule files anew.
+
+        Returns:
+            What is wrong, by file; such a file keeps the rules that it had.
+
+        Raises:
+            StoreError: What became of alerts whose rules are gone could not be committed.
+        """
+        return await self.rules.reload(await to_thread.run_sync(self._rule_sources.find))
 
     async def _ask_itself(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a query of our own rules: the same routes, without a socket between."""
@@ -218,17 +238,46 @@ def _sockets(settings: ServerSettings) -> list[socket.socket]:
 
 
 class _Uvicorn(uvicorn.Server):
-    """Ends with exit code 0 after one signal; a second one ends the process at once."""
+    """Ends with exit code 0 after one signal; a second one ends the process at once.
+
+    SIGHUP calls *reload* in the event loop. If the terminal on which the server was started is
+    gone, SIGHUP means what it means to other programs: the end.
+    """
+
+    def __init__(
+        self, config: uvicorn.Config, reload: Callable[[], Coroutine[None, None, object]]
+    ) -> None:
+        super().__init__(config)
+        self._reload = reload
+        self._reloading: set[asyncio.Task[object]] = set()
+        self._on_terminal = os.isatty(sys.stdin.fileno()) if sys.stdin else False
 
     @contextlib.contextmanager
     def capture_signals(self):  # type: ignore[no-untyped-def] # the base class's generator
         """Install our handlers for as long as the server runs."""
         before = {s: signal.signal(s, self._end) for s in (signal.SIGINT, signal.SIGTERM)}
+        loop = asyncio.get_running_loop()
+        before[signal.SIGHUP] = signal.signal(
+            signal.SIGHUP, lambda *_: loop.call_soon_threadsafe(self._hang_up)
+        )
         try:
             yield
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
+
+    def _hang_up(self) -> None:
+        if self._on_terminal and not os.isatty(sys.stdin.fileno()):
+            self.should_exit = True
+            return
+        task = asyncio.create_task(self._reload(), name="reload")
+        self._reloading.add(task)
+        task.add_done_callback(self._reloaded)
+
+    def _reloaded(self, task: asyncio.Task[object]) -> None:
+        self._reloading.discard(task)
+        if not task.cancelled() and task.exception() is not None:
+            _log.error("reload failed", error=str(task.exception()))
 
     def _end(self, _number: int, _frame: FrameType | None) -> None:
         if self.should_exit:
@@ -280,7 +329,7 @@ def serve(settings: ServerSettings) -> int:
         limit_concurrency=_CONNECTIONS_MAX,
     )
     _log.info("serving", url=f"http://{settings.host}:{settings.port}", data=str(settings.data_dir))
-    running = _Uvicorn(config)
+    running = _Uvicorn(config, server.reload)
     asyncio.run(running.serve(sockets=sockets))
     _log.info("stopped")
     return 0 if running.started else 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from watchkeeper.errors import SettingError
 from watchkeeper.server.store.settings import StoreSettings
@@ -37,7 +38,10 @@ class ServerSettings:
     scrape_targets: tuple[str, ...] = ()
     """Further targets: ``host:port[/path][,label=value…]``."""
     rule_files: tuple[Path, ...] = ()
-    """Prometheus rule files; the rules that ship, if empty."""
+    """Prometheus rule files, folders of them, or patterns; the rules that ship, if empty."""
+    prometheus_url: str = field(default="", repr=False)
+    """Evaluate rules on the Prometheus at this address; empty: on what is stored here. Its
+    credentials, if it has any, are secret."""
     eval_interval_s: float = 15.0
     """Seconds between rule evaluations, where a group names none; from 0.5 to 3600."""
     slack_webhook_url: str = field(default="", repr=False)
@@ -51,6 +55,13 @@ class ServerSettings:
                 f"the server listens on loopback only: got host {self.host!r}. "
                 f"Accepted: {', '.join(LOOPBACK)}. "
                 "Next: put a proxy that authenticates in front of it."
+            )
+        address = urlsplit(self.prometheus_url)
+        if self.prometheus_url and not (address.scheme in {"http", "https"} and address.hostname):
+            raise SettingError(
+                f"prometheus_url is no address: got the scheme {address.scheme[:20]!r} and the host "
+                f"{(address.hostname or '')[:80]!r}. Accepted: http://HOST:PORT or "
+                "https://HOST. Next: give the address below which /api/v1/query lies."
             )
         for name, low, high in (
             ("port", 0, 65535),

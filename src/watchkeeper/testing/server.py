@@ -27,6 +27,7 @@ class EmbeddedServer:
         directory: An empty folder for data and targets.
         clock: Time as the server sees it; the host's if None.
         rule_files: Rule files instead of those that ship.
+        prometheus_url: Where rules are evaluated; here if empty.
         slack_webhook_url: Where alerts go.
         scrape_interval_s: Seconds between scrapes.
         eval_interval_s: Seconds between rule evaluations.
@@ -42,6 +43,7 @@ class EmbeddedServer:
         *,
         clock: Clock | None = None,
         rule_files: tuple[Path, ...] = (),
+        prometheus_url: str = "",
         slack_webhook_url: str = "",
         scrape_interval_s: float = 1.0,
         eval_interval_s: float = 1.0,
@@ -57,6 +59,7 @@ class EmbeddedServer:
                 port=port,
                 otlp_port=0,
                 rule_files=rule_files,
+                prometheus_url=prometheus_url,
                 slack_webhook_url=slack_webhook_url,
                 scrape_interval_s=scrape_interval_s,
                 eval_interval_s=eval_interval_s,

@@ -10,6 +10,7 @@ from tests.server.rules.world import Told, world
 
 from watchkeeper.errors import StoreError
 from watchkeeper.server.rules.manager import RuleText
+from watchkeeper.server.store.rows import Batch
 from watchkeeper.testing.clock import FixedClock
 
 HOT = RuleText(
@@ -235,3 +236,64 @@ async def test_groups_run_on_their_interval(tmp_path: Path, clock: FixedClock) -
                 break
             await asyncio.sleep(0.01)
         assert "ok" == here.rule("r")["health"]
+
+
+async def test_series_of_rules_that_are_gone_end_at_once(tmp_path: Path, clock: FixedClock) -> None:
+    """A reload ends what a removed rule recorded, and the series of its alerts."""
+    other = "groups:\n- name: g\n  rules:\n  - {record: warmth, expr: m}\n"
+    async with world(tmp_path / "d", clock, [HOT]) as here:
+        for _ in range(3):
+            await here.turn(m=9)
+        assert [[18.0], [1.0]] == [
+            [value for _, value in here.latest(query)] for query in ("heat", "ALERTS")
+        ]
+        clock.advance(1)
+        await here.manager.reload([RuleText("hot.yml", other)])
+        here.store.ingest(Batch()).result(timeout=10)
+        assert [[], []] == [here.latest("heat"), here.latest("ALERTS")]
+
+
+async def test_a_group_that_did_not_change_goes_on(tmp_path: Path, clock: FixedClock) -> None:
+    """Its last evaluation is still shown after a reload; a changed group starts anew."""
+    async with world(tmp_path / "d", clock, [HOT]) as here:
+        await here.turn(m=9)
+        await here.manager.reload([HOT])
+        assert ("ok", "pending") == (here.rule("Hot")["health"], here.rule("Hot")["state"])
+        await here.manager.reload([RuleText("hot.yml", HOT.text.replace("30s", "45s"))])
+        assert ("unknown", "pending") == (here.rule("Hot")["health"], here.rule("Hot")["state"])
+
+
+async def test_a_good_load_clears_the_errors(tmp_path: Path, clock: FixedClock) -> None:
+    """While a file is bad its error stays; the time of the last good load stands still."""
+    async with world(tmp_path / "d", clock, [HOT]) as here:
+        good_ms = here.manager.good_ms
+        clock.advance(60)
+        await here.manager.reload([RuleText("hot.yml", "groups: 5")])
+        assert (["hot.yml"], good_ms) == (list(here.manager.errors), here.manager.good_ms)
+        await here.manager.reload([HOT])
+        assert ({}, good_ms + 60_000) == (dict(here.manager.errors), here.manager.good_ms)
+
+
+async def test_reloads_at_once_follow_each_other(tmp_path: Path, clock: FixedClock) -> None:
+    """Two requests at the same time leave one loop for each group, and the later rules."""
+    changed = RuleText("hot.yml", HOT.text.replace("name: g", "name: h"))
+    async with world(tmp_path / "d", clock, [HOT]) as here:
+        await here.manager.start()
+        await asyncio.gather(*(here.manager.reload([one]) for one in (HOT, changed, HOT, changed)))
+        tasks = [task for task in asyncio.all_tasks() if task.get_name().startswith("rules ")]
+        assert ["rules hot.yml;h"] == [task.get_name() for task in tasks if not task.done()]
+
+
+async def test_samples_lie_where_the_query_offset_puts_them(
+    tmp_path: Path, clock: FixedClock
+) -> None:
+    """With ``query_offset`` the past is asked, and results are written at that past."""
+    late = HOT.text.replace("- name: g", "- name: g\n  query_offset: 15s")
+    async with world(tmp_path / "d", clock, [RuleText("hot.yml", late)]) as here:
+        await here.turn(m=1)
+        await here.turn(m=9)
+        assert [2.0] == [value for _, value in here.latest("heat")]
+        assert [here.now_ms() / 1000 - 15] == [v for _, v in here.latest("timestamp(heat)")]
+        await here.turn(m=9)
+        assert [18.0] == [value for _, value in here.latest("heat")]
+        assert [here.now_ms() / 1000 - 15] == [v for _, v in here.latest("timestamp(ALERTS)")]

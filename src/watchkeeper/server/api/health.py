@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from importlib.metadata import version
 
 from anyio import to_thread
@@ -16,10 +17,21 @@ from watchkeeper.server.store.store import Store
 __all__ = ["routes"]
 
 
-def routes(store: Store, metrics: ServerMetrics, clock: Clock) -> list[Route]:
+def routes(
+    store: Store,
+    metrics: ServerMetrics,
+    clock: Clock,
+    rule_errors: Callable[[], Mapping[str, str]] = dict,
+) -> list[Route]:
     """Return ``/-/healthy``, ``/-/ready``, ``/metrics`` and the status route.
 
     Health is about committing: a server whose writer has died answers 503.
+
+    Args:
+        store: The store.
+        metrics: The server's own metrics.
+        clock: Read for the moment of the start.
+        rule_errors: Returns what was wrong at the last load of rules, by file.
     """
     started_ms = clock.now_ns() // 1_000_000
 
@@ -35,7 +47,12 @@ def routes(store: Store, metrics: ServerMetrics, clock: Clock) -> list[Route]:
     async def status(_request: Request) -> Response:
         found = await to_thread.run_sync(store.status)
         return JSONResponse(
-            {"version": version("watchkeeper"), "started_ms": started_ms, "store": found}
+            {
+                "version": version("watchkeeper"),
+                "started_ms": started_ms,
+                "store": found,
+                "rule_errors": dict(rule_errors()),
+            }
         )
 
     return [

@@ -6,7 +6,7 @@ Source: Prometheus documentation, "HTTP API", version 3, and its OpenAPI descrip
 from __future__ import annotations
 
 import threading
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple, Protocol
 
@@ -89,6 +89,16 @@ class RulesView(Protocol):
         """Return rule groups in the JSON shape of Prometheus' ``/api/v1/rules``."""
         ...
 
+    @property
+    def errors(self) -> Mapping[str, str]:
+        """What was wrong at the last load, by file."""
+        ...
+
+    @property
+    def good_ms(self) -> int:
+        """When everything was last loaded without an error, Unix milliseconds."""
+        ...
+
 
 class TargetsView(Protocol):
     """Where scrape targets are read."""
@@ -158,7 +168,12 @@ def routes(
         on("status/flags", lambda parts, *_: status.flags(parts.engine.timeout_s)),
         on(
             "status/runtimeinfo",
-            lambda parts, *_: status.runtimeinfo(parts.started_ns, parts.clock),
+            lambda parts, *_: status.runtimeinfo(
+                parts.started_ns,
+                parts.clock,
+                loaded=rules_view is None or not rules_view.errors,
+                loaded_ms=0 if rules_view is None else rules_view.good_ms,
+            ),
         ),
         on("status/tsdb", lambda parts, params, _: _tsdb(parts, params)),
     ]

@@ -133,8 +133,15 @@ def flags(timeout_s: float) -> bytes:
     )
 
 
-def runtimeinfo(started_ns: int, clock: Clock) -> bytes:
-    """Return the process' present; fields that only Go has are empty."""
+def runtimeinfo(started_ns: int, clock: Clock, *, loaded: bool, loaded_ms: int) -> bytes:
+    """Return the process' present; fields that only Go has are empty.
+
+    Args:
+        started_ns: When the process started, Unix nanoseconds.
+        clock: The present.
+        loaded: Whether the last load of rules was good.
+        loaded_ms: When a load was last good, Unix milliseconds; 0 for the start.
+    """
     now, began = _moment(clock.now_ns() // 1_000_000), _moment(started_ns // 1_000_000)
     return success(
         {
@@ -142,8 +149,8 @@ def runtimeinfo(started_ns: int, clock: Clock) -> bytes:
             "CWD": "",
             "hostname": socket.gethostname(),
             "serverTime": now,
-            "reloadConfigSuccess": True,
-            "lastConfigTime": began,
+            "reloadConfigSuccess": loaded,
+            "lastConfigTime": _moment(loaded_ms) if loaded_ms else began,
             "corruptionCount": 0,
             "goroutineCount": threading.active_count(),
             "GOMAXPROCS": os.cpu_count() or 1,

@@ -78,6 +78,8 @@ class Parts:
     counts: Counts
     clock: Clock
     external_url: str = ""
+    remote: bool = False
+    """Whether `client` asks another server, which does not see what rules write to `store`."""
     external_labels: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -119,6 +121,18 @@ class GroupRun:
                 status.alerts, status.series = dict(alerts), series
                 return True
         return False
+
+    def inherit(self, old: GroupRun) -> None:
+        """Take over what *old*, the same group as it was loaded before, knows about its rules."""
+        before = dict(zip(old._keys, zip(old.group.rules, old.statuses, strict=True), strict=True))
+        for key, rule, status in zip(self._keys, self.group.rules, self.statuses, strict=True):
+            was, known = before.get(key, (rule, status))
+            if was.alerting == rule.alerting:
+                status.alerts, status.series = known.alerts, known.series
+
+    def series(self) -> frozenset[Labels]:
+        """Return the series that the rules of the group keep alive."""
+        return frozenset[Labels]().union(*(status.series for status in self.statuses))
 
     def alerts(self) -> dict[str, Mapping[Labels, Alert]]:
         """Return the alerts of every alerting rule, by its key."""

@@ -12,14 +12,16 @@ from typing import Any
 import structlog
 from anyio import to_thread
 
-from watchkeeper.errors import RuleFileError, WatchkeeperError
+from watchkeeper.errors import IngestError, RuleFileError, WatchkeeperError
 from watchkeeper.server.rules.evaluation import GroupRun, Parts
 from watchkeeper.server.rules.loader import load_file, load_text
 from watchkeeper.server.rules.model import Alert, AlertEvent, AlertState, Group
 from watchkeeper.server.rules.persist import StoredAlert, load_alerts, save_group
+from watchkeeper.server.rules.remote import unreadable
 from watchkeeper.server.rules.state import restored, series_of
 from watchkeeper.server.rules.view import group_json
-from watchkeeper.server.series import Labels
+from watchkeeper.server.series import STALE_NAN, Labels
+from watchkeeper.server.store.rows import Batch, Sample
 
 __all__ = ["RuleManager", "RuleText"]
 
@@ -53,6 +55,8 @@ class RuleManager:
         self._runs: dict[str, GroupRun] = {}
         self._files: dict[str, tuple[Group, ...]] = {}
         self._errors: dict[str, str] = {}
+        self._good_ms = 0
+        self._loading = asyncio.Lock()
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._started = False
 
@@ -76,15 +80,26 @@ class RuleManager:
             except RuleFileError as error:
                 errors[name] = str(error)
                 files[name] = self._files.get(name, ())
-                self._parts.counts.count("watchkeeper.server.refused", "rules", "rule_file")
-                _log.error("rule file refused", file=name, error=str(error))
+        for name, reason in (unreadable(files) if self._parts.remote else {}).items():
+            errors.setdefault(name, reason)
+            files[name] = self._files.get(name, ())
+        for name, reason in errors.items():
+            self._parts.counts.count("watchkeeper.server.refused", "rules", "rule_file")
+            _log.error("rule file refused", file=name, error=reason)
         self._files, self._errors = files, errors
+        if not errors:
+            self._good_ms = self._now_ms()
         return dict(errors)
 
     @property
     def errors(self) -> Mapping[str, str]:
         """What was wrong with sources at the last load."""
         return self._errors
+
+    @property
+    def good_ms(self) -> int:
+        """When every source was last loaded without an error, Unix milliseconds; 0 for never."""
+        return self._good_ms
 
     def groups(self) -> list[dict[str, Any]]:
         """Return every group in the shape of Prometheus' ``/api/v1/rules``."""
@@ -122,13 +137,29 @@ class RuleManager:
     async def reload(self, sources: Iterable[Path | RuleText]) -> dict[str, str]:
         """Load *sources* anew while running; alerts of rules that stay are kept.
 
+        Alerts of rules that are gone are resolved, and their series end.
+
         Returns:
             What is wrong, by source; such a source keeps its old rules.
+
+        Raises:
+            StoreError: What became of the alerts of rules that are gone could not be committed.
+                The new rules are in force.
         """
-        errors = await to_thread.run_sync(self.load, list(sources))
-        before = dict(self._runs)
-        await self._cancel()
-        self._build(before)
+        async with self._loading:
+            errors = await to_thread.run_sync(self.load, list(sources))
+            before = dict(self._runs)
+            await self._cancel()
+            self._build(before)
+            try:
+                await self._let_go(before)
+            finally:
+                self._schedule()
+            _log.info("rules reloaded", groups=len(self._runs), files_refused=len(errors))
+            return errors
+
+    async def _let_go(self, before: Mapping[str, GroupRun]) -> None:
+        """Resolve the alerts of rules that are gone, and end the series of theirs."""
         kept = {key: set(run.alerts()) for key, run in self._runs.items()}
         lost = [
             (key, rule, alert)
@@ -142,8 +173,12 @@ class RuleManager:
             [(rule, alert) for _, rule, alert in lost if alert.state is AlertState.FIRING],
             self._now_ms(),
         )
-        self._schedule()
-        return errors
+        alive = frozenset[Labels]().union(*(run.series() for run in self._runs.values()))
+        gone = frozenset[Labels]().union(*(run.series() for run in before.values())) - alive
+        if gone:
+            ended = Batch(samples=[Sample(one, self._now_ms(), STALE_NAN) for one in sorted(gone)])
+            with contextlib.suppress(IngestError):  # they end by themselves after five minutes
+                self._parts.store.ingest(ended)
 
     async def stop(self) -> None:
         """End every evaluation, and the query client."""
@@ -168,10 +203,13 @@ class RuleManager:
     def _build(self, before: Mapping[str, GroupRun]) -> None:
         self._runs = {}
         for group in (group for groups in self._files.values() for group in groups):
-            run = GroupRun(group, self._parts)
             old = before.get(group.key)
-            for key, alerts in old.alerts().items() if old is not None else ():
-                run.adopt(key, alerts, series_of(alerts.values()))
+            if old is not None and old.group == group:
+                self._runs[group.key] = old
+                continue
+            run = GroupRun(group, self._parts)
+            if old is not None:
+                run.inherit(old)
             self._runs[group.key] = run
 
     def _stored(self) -> list[StoredAlert]:
