@@ -96,7 +96,7 @@ class _Expansion:
                 self._scopes.append({})
                 self._block(node, dot, parts)
                 self._scopes.pop()
-            else:
+            elif isinstance(node, Pipe):
                 value = self._pipe(node, dot)
                 if not node.names:
                     self._write(go_text(value), parts)

@@ -8,6 +8,7 @@ Source of the grammar: Go's package text/template, its documentation.
 from __future__ import annotations
 
 import re
+from collections.abc import Container
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal as OneOf
@@ -19,16 +20,23 @@ from watchkeeper.server.rules.template_functions import FUNCTIONS
 __all__ = [
     "Block",
     "Call",
+    "Dot",
     "Field",
+    "Invoke",
+    "Jump",
     "Literal",
+    "Method",
     "Node",
     "Operand",
+    "Parser",
     "Pipe",
     "TemplateError",
     "Text",
+    "Token",
     "Variable",
     "check_template",
     "parse_template",
+    "pieces",
 ]
 
 _OPEN = re.compile(r"\{\{(-(?=\s))?")
@@ -91,7 +99,14 @@ class Pipe(NamedTuple):
     declares: bool = False
 
 
-Operand = Literal | Variable | Field | Dot | Call | Pipe
+class Method(NamedTuple):
+    """``base.name`` with the arguments written after it; not in rules."""
+
+    field: Field
+    arguments: tuple[Operand, ...]
+
+
+Operand = Literal | Variable | Field | Dot | Call | Pipe | Method
 
 
 class Text(NamedTuple):
@@ -110,11 +125,26 @@ class Block:
     otherwise: tuple[Node, ...]
 
 
-Node = Text | Pipe | Block
+class Invoke(NamedTuple):
+    """``{{template "name" pipeline}}``; not in rules."""
+
+    name: str
+    pipe: Pipe | None
+
+
+class Jump(NamedTuple):
+    """``{{break}}`` or ``{{continue}}``; not in rules."""
+
+    keyword: str
+
+
+Node = Text | Pipe | Block | Invoke | Jump
 _End = OneOf["end", "else", "eof"]
 
 
-class _Token(NamedTuple):
+class Token(NamedTuple):
+    """One word of an action."""
+
     kind: str
     text: str
     spaced: bool
@@ -134,16 +164,16 @@ def parse_template(text: str) -> tuple[Node, ...]:
         TemplateError: It does not parse, uses a refused keyword, or names an unknown function
             or variable.
     """
-    parser = _Parser(_pieces(text))
+    parser = Parser(pieces(text))
     nodes, end, _ = parser.nodes(0, _PREDEFINED)
     if end != "eof":
         raise TemplateError(f"{{{{{end}}}}} without a block before it")
     return nodes
 
 
-def _pieces(text: str) -> list[str | list[_Token]]:
+def pieces(text: str) -> list[str | list[Token]]:
     """Split *text* into texts and the tokens of actions, trim markers applied."""
-    pieces: list[str | list[_Token]] = []
+    pieces: list[str | list[Token]] = []
     position, trim = 0, False
     while True:
         match = _OPEN.search(text, position)
@@ -171,8 +201,8 @@ def _pieces(text: str) -> list[str | list[_Token]]:
         pieces.append(tokens)
 
 
-def _tokens(text: str, position: int) -> tuple[list[_Token], int, bool]:
-    tokens: list[_Token] = []
+def _tokens(text: str, position: int) -> tuple[list[Token], int, bool]:
+    tokens: list[Token] = []
     spaced = True
     while True:
         match = _TOKEN.match(text, position)
@@ -184,20 +214,29 @@ def _tokens(text: str, position: int) -> tuple[list[_Token], int, bool]:
         if kind == "close":
             return tokens, position, match[0].lstrip().startswith("-")
         if kind != "space":
-            tokens.append(_Token(kind, match[0], spaced))
+            tokens.append(Token(kind, match[0], spaced))
         spaced = kind == "space"
 
 
-class _Parser:
-    def __init__(self, pieces: list[str | list[_Token]]) -> None:
-        self._pieces = pieces
+class Parser:
+    """Reads one template; a dialect with more keywords and functions derives from it.
+
+    Args:
+        found: What `pieces` returned.
+    """
+
+    functions: Container[str] = FUNCTIONS
+    """Names of the functions that a template may call."""
+
+    def __init__(self, found: list[str | list[Token]]) -> None:
+        self._pieces = found
         self._next = 0
-        self._tokens: list[_Token] = []
+        self._tokens: list[Token] = []
         self._at = 0
 
     def nodes(
         self, depth: int, scope: frozenset[str]
-    ) -> tuple[tuple[Node, ...], _End, list[_Token]]:
+    ) -> tuple[tuple[Node, ...], _End, list[Token]]:
         """Read nodes up to an ``end``, an ``else`` (whose remaining tokens are returned) or the end."""
         if depth > _DEPTH_MAX:
             raise TemplateError("blocks are nested too deeply")
@@ -216,15 +255,35 @@ class _Parser:
             if word in {"if", "range", "with"}:
                 found.append(self._block(word, piece[1:], depth, scope))
             elif word in _REFUSED:
-                raise TemplateError(f"{{{{{word}}}}} is not supported")
+                found += self.keyword(word, piece[1:], depth, scope)
             else:
-                pipe = self._whole(piece, scope, word == "range")
+                pipe = self.whole(piece, scope)
                 scope |= set(pipe.names)
                 found.append(pipe)
         return tuple(found), "eof", []
 
-    def _block(self, word: str, head: list[_Token], depth: int, scope: frozenset[str]) -> Block:
-        pipe = self._whole(head, scope, word == "range")
+    def keyword(
+        self, word: str, head: list[Token], depth: int, scope: frozenset[str]
+    ) -> tuple[Node, ...]:
+        """Return what stands for ``define``, ``template``, ``block``, ``break`` or ``continue``.
+
+        Raises:
+            TemplateError: The dialect has none of them; rules' does not.
+        """
+        del head, depth, scope  # for those that derive
+        raise TemplateError(f"{{{{{word}}}}} is not supported")
+
+    def applied(self, first: Operand, arguments: tuple[Operand, ...]) -> Operand:
+        """Return what stands for *first* followed by *arguments*, where it is no function.
+
+        Raises:
+            TemplateError: The dialect has no methods; rules' has not.
+        """
+        del first, arguments  # for those that derive
+        raise TemplateError("arguments are given to something that is not a function")
+
+    def _block(self, word: str, head: list[Token], depth: int, scope: frozenset[str]) -> Block:
+        pipe = self.whole(head, scope, ranged=word == "range")
         inner = scope | set(pipe.names)
         body, end, rest = self.nodes(depth + 1, inner)
         otherwise: tuple[Node, ...] = ()
@@ -239,7 +298,8 @@ class _Parser:
             raise TemplateError(f"{{{{{word}}}}} has no {{{{end}}}}")
         return Block(word, pipe, body, otherwise)
 
-    def _whole(self, tokens: list[_Token], scope: frozenset[str], ranged: bool) -> Pipe:  # noqa: FBT001 - private
+    def whole(self, tokens: list[Token], scope: frozenset[str], *, ranged: bool = False) -> Pipe:
+        """Read an action's pipeline, all of it."""
         self._tokens, self._at = tokens, 0
         names, declares = self._declaration(ranged)
         for name in names:
@@ -290,9 +350,7 @@ class _Parser:
         first = operands[0]
         if isinstance(first, Call):
             return Call(first.function, tuple(operands[1:]))
-        if len(operands) > 1:
-            raise TemplateError("arguments are given to something that is not a function")
-        return first
+        return self.applied(first, tuple(operands[1:])) if len(operands) > 1 else first
 
     def _operand(self, scope: frozenset[str], depth: int) -> Operand:
         operand = self._term(scope, depth)
@@ -317,7 +375,7 @@ class _Parser:
         if token.kind == "dot":
             return Dot()
         if token.kind == "word":
-            return _word(token.text)
+            return self._word(token.text)
         if token.text == "(":
             pipe = self._pipe(scope, depth + 1)
             if not self._peek("paren", ")"):
@@ -326,14 +384,13 @@ class _Parser:
             return pipe
         raise TemplateError(f"unexpected {token.text!r}")
 
-
-def _word(text: str) -> Operand:
-    constants: dict[str, bool | None] = {"true": True, "false": False, "nil": None}
-    if text in constants:
-        return Literal(constants[text])
-    if text not in FUNCTIONS:
-        raise TemplateError(f"function {text!r} is not defined")
-    return Call(text, ())
+    def _word(self, text: str) -> Operand:
+        constants: dict[str, bool | None] = {"true": True, "false": False, "nil": None}
+        if text in constants:
+            return Literal(constants[text])
+        if text not in self.functions:
+            raise TemplateError(f"function {text!r} is not defined")
+        return Call(text, ())
 
 
 def _string(text: str) -> str:

@@ -1,0 +1,1 @@
+"""Go templates as Alertmanager's receivers use them: parsing, data, functions, expansion."""
