@@ -1,4 +1,4 @@
-"""Checks a JSON value against a schema of Prometheus' OpenAPI description."""
+"""Checks a JSON value against a schema of an OpenAPI description, by default Prometheus'."""
 
 from __future__ import annotations
 
@@ -24,15 +24,20 @@ def _schemas() -> dict[str, Any]:
 
 def problems(value: object, name: str) -> list[str]:
     """Return where *value* departs from the schema called *name*; nothing if it fits."""
-    return _problems(value, {"$ref": f"#/components/schemas/{name}"}, "$")
+    return problems_of(value, {"$ref": f"#/components/schemas/{name}"}, _schemas())
 
 
-def _problems(value: Any, schema: dict[str, Any], at: str) -> list[str]:
+def problems_of(value: object, schema: dict[str, Any], schemas: dict[str, Any]) -> list[str]:
+    """Return where *value* departs from *schema*, whose references are to *schemas*."""
+    return _problems(value, schema, "$", schemas)
+
+
+def _problems(value: Any, schema: dict[str, Any], at: str, known: dict[str, Any]) -> list[str]:
     if "$ref" in schema:
-        return _problems(value, _schemas()[schema["$ref"].rsplit("/", 1)[-1]], at)
+        return _problems(value, known[schema["$ref"].rsplit("/", 1)[-1]], at, known)
     for key in ("anyOf", "oneOf"):
         if key in schema:
-            tried = [_problems(value, option, at) for option in schema[key]]
+            tried = [_problems(value, option, at, known) for option in schema[key]]
             return [] if [] in tried else min(tried, key=len)
     found: list[str] = []
     kind = schema.get("type")
@@ -41,22 +46,24 @@ def _problems(value: Any, schema: dict[str, Any], at: str) -> list[str]:
     if "enum" in schema and value not in schema["enum"]:
         found.append(f"{at}: {value!r} not among {schema['enum']}")
     if isinstance(value, dict):
-        found += _object(value, schema, at)
+        found += _object(value, schema, at, known)
     if isinstance(value, list) and "items" in schema:
         for number, item in enumerate(value):
-            found += _problems(item, schema["items"], f"{at}[{number}]")
+            found += _problems(item, schema["items"], f"{at}[{number}]", known)
     return found
 
 
-def _object(value: dict[str, Any], schema: dict[str, Any], at: str) -> list[str]:
+def _object(
+    value: dict[str, Any], schema: dict[str, Any], at: str, schemas: dict[str, Any]
+) -> list[str]:
     found = [f"{at}: no {name}" for name in schema.get("required", []) if name not in value]
     known = schema.get("properties", {})
     extra = schema.get("additionalProperties", True)
     for name, item in value.items():
         if name in known:
-            found += _problems(item, known[name], f"{at}.{name}")
+            found += _problems(item, known[name], f"{at}.{name}", schemas)
         elif extra is False:
             found.append(f"{at}: unknown {name}")
         elif isinstance(extra, dict):
-            found += _problems(item, extra, f"{at}.{name}")
+            found += _problems(item, extra, f"{at}.{name}", schemas)
     return found

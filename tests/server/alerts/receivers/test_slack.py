@@ -22,6 +22,7 @@ from tests.server.alerts.receivers.samples import (
 from watchkeeper.errors import NotifyError
 from watchkeeper.server.alerts.config.model import Secret
 from watchkeeper.server.alerts.notification import Notification
+from watchkeeper.server.alerts.receivers.fields import Fields
 from watchkeeper.server.alerts.receivers.slack import (
     SlackBotSender,
     SlackWebhookSender,
@@ -30,6 +31,8 @@ from watchkeeper.server.alerts.receivers.slack import (
 )
 from watchkeeper.server.alerts.receivers.slack_text import escaped
 from watchkeeper.testing import Answer, FakeSlack
+
+PLAIN = Fields({"channel": "#alerts"})
 
 
 @pytest.fixture
@@ -58,13 +61,13 @@ def test_a_phone_shows_what_how_bad_and_since_when_first() -> None:
     """The message's text, all that a locked screen shows, begins with the most important."""
     assert (
         "[FIRING] ApiErrorRate: api fails 10% of its requests · page · since 2026-01-01 00:00 UTC"
-        == payload(notification(), {})["text"]
+        == payload(notification(), PLAIN)["text"]
     )
 
 
 def test_a_firing_message_says_everything_that_is_needed_at_night() -> None:
     """What, since when, how bad, on what, what changed, and where to look and to act."""
-    body = payload(notification(), {})
+    body = payload(notification(), PLAIN)
     said = "\n".join(texts(body))
 
     assert "#d0342c" == body["attachments"][0]["color"]
@@ -83,7 +86,7 @@ def test_a_firing_message_says_everything_that_is_needed_at_night() -> None:
 
 def test_acknowledge_and_silence_are_buttons_that_lead_to_the_signed_links() -> None:
     """A press opens the link as it was signed."""
-    blocks = payload(notification(), {})["attachments"][0]["blocks"]
+    blocks = payload(notification(), PLAIN)["attachments"][0]["blocks"]
     buttons = next(block["elements"] for block in blocks if block["type"] == "actions")
 
     assert [
@@ -94,7 +97,7 @@ def test_acknowledge_and_silence_are_buttons_that_lead_to_the_signed_links() -> 
 
 def test_a_resolved_message_is_green_and_offers_nothing_to_do() -> None:
     """The colour and the word say that it is over, and how long it lasted."""
-    body = payload(resolved(), {})
+    body = payload(resolved(), PLAIN)
 
     assert body["text"].startswith("[RESOLVED] ApiErrorRate: api fails")
     assert "#2e9e5b" == body["attachments"][0]["color"]
@@ -105,7 +108,7 @@ def test_a_resolved_message_is_green_and_offers_nothing_to_do() -> None:
 def test_many_alerts_are_a_bounded_list_and_a_count() -> None:
     """Ten are listed with what makes them differ; the message says how many more there are."""
     members = [alert(instance=f"host-{number}", value=number) for number in range(30)]
-    body = payload(notification(*members, truncated=5), {})
+    body = payload(notification(*members, truncated=5), PLAIN)
     said = "\n".join(texts(body))
 
     assert body["text"].startswith("[FIRING:35] ApiErrorRate")
@@ -118,7 +121,7 @@ def test_many_alerts_are_a_bounded_list_and_a_count() -> None:
 def test_a_group_shows_who_has_recovered() -> None:
     """Members that ended are green and say since when."""
     over = alert(instance="b", ends_ms=START_MS + MINUTE_MS)
-    said = "\n".join(texts(payload(notification(alert(instance="a"), over), {})))
+    said = "\n".join(texts(payload(notification(alert(instance="a"), over), PLAIN)))
 
     assert ":large_green_circle: instance=b = *0.1*, since" in said
     assert "over since <!date^1767225660^" in said
@@ -126,14 +129,14 @@ def test_a_group_shows_who_has_recovered() -> None:
 
 def test_without_an_address_of_ours_relative_links_are_left_out() -> None:
     """A link is not made up."""
-    assert "Dashboard" not in "\n".join(texts(payload(notification(external_url=""), {})))
+    assert "Dashboard" not in "\n".join(texts(payload(notification(external_url=""), PLAIN)))
 
 
 @pytest.mark.parametrize("text", HOSTILE)
 @pytest.mark.parametrize("count", [1, 3])
 def test_nothing_in_an_alert_can_mention_or_link(text: str, count: int) -> None:
     """Markup, mentions and addresses of other schemes in labels and texts lose their power."""
-    for said in texts(payload(hostile(text, count), {"channel": "#alerts"})):
+    for said in texts(payload(hostile(text, count), PLAIN)):
         assert "<!channel" not in said
         assert "<!here" not in said
         assert "<@" not in said
@@ -357,3 +360,85 @@ async def test_alertmanagers_way_of_configuring_a_bot_works(slack: FakeSlack) ->
     await sender.aclose()
 
     assert ["C0ALERTS", "C0ALERTS"] == [post.channel for post in slack.posts]
+
+
+async def test_an_acknowledgement_is_shown_in_the_message_and_its_thread(slack: FakeSlack) -> None:
+    """The message names the person and offers no acknowledgement any more."""
+    sender = bot(slack)
+    first = await sender.send(notification(), {})
+    done = await sender.acknowledge(notification(), first.thread, "Ada <!here>")
+    with pytest.raises(NotifyError, match="no message in Slack yet"):
+        await sender.acknowledge(notification(), {}, "Ada")
+    await sender.aclose()
+
+    said = "\n".join(texts(slack.posts[0].body))
+    assert "ok: acknowledged" == done.answer
+    assert first.thread == done.thread
+    assert "Acknowledged by Ada &lt;!here&gt;" in said
+    assert "act/silence" in said
+    assert "act/acknowledge" not in said
+    assert "Acknowledged by Ada &lt;!here&gt;" == slack.posts[1].body["text"]
+
+
+def test_the_note_is_shown() -> None:
+    """Why the message comes stands in it."""
+    told = notification(note="Escalation, step 2 of 3")
+
+    assert "Escalation, step 2 of 3" in texts(payload(told, PLAIN))
+
+
+async def test_settings_of_ones_own_shape_the_message(slack: FakeSlack) -> None:
+    """Alertmanager's fields are templates whose markup works and whose values are escaped."""
+    settings = {
+        "api_url": Secret(slack.url),
+        "channel": "#{{ .CommonLabels.team }}",
+        "username": "{{ .Receiver }}",
+        "title": "<!here> {{ .CommonLabels.alertname }}",
+        "title_link": "https://x.example/?a=1&b=2",
+        "text": "{{ range .Alerts }}{{ .Labels.job }}{{ end }}",
+        "pretext": "before",
+        "footer": "after",
+        "color": '{{ if eq .Status "firing" }}warning{{ else }}good{{ end }}',
+        "image_url": "https://x.example/i.png",
+        "fields": [{"title": "Job", "value": "{{ .CommonLabels.job }}", "short": True}],
+        "actions": [{"type": "button", "text": "Go", "url": "https://x.example/go"}],
+    }
+    sender = SlackWebhookSender(settings)
+    await sender.send(notification(alert(team="a", job="<!channel>")), {})
+    await sender.aclose()
+
+    [body] = slack.messages
+    attachment = body["attachments"][0]
+    said = texts(attachment)
+    assert ("#a", "team-a", "warning") == (body["channel"], body["username"], attachment["color"])
+    assert "<https://x.example/?a=1&amp;b=2|<!here> ApiErrorRate>" == body["text"]
+    assert "before" == said[said.index("mrkdwn") + 1]
+    for part in ("&lt;!channel&gt;", "*Job*\n&lt;!channel&gt;", "after", "https://x.example/go"):
+        assert part in said
+    assert not any("*Severity*" in text for text in said)
+    assert "https://x.example/i.png" in said
+
+
+async def test_alertmanagers_default_texts_leave_our_own_form(slack: FakeSlack) -> None:
+    """A field that only calls a default template is as if it were not there."""
+    settings = {
+        "api_url": Secret(slack.url),
+        **{name: f'{{{{ template "slack.default.{name}" . }}}}' for name in
+           ("title", "text", "color", "username", "footer", "pretext", "fallback")},
+    }  # fmt: skip
+    sender = SlackWebhookSender(settings)
+    await sender.send(notification(), {})
+    await sender.aclose()
+
+    assert payload(notification(), Fields({})) == slack.messages[0]
+
+
+async def test_a_failing_template_is_final_and_named(slack: FakeSlack) -> None:
+    """It would fail again; nothing is sent."""
+    sender = SlackWebhookSender({"api_url": Secret(slack.url), "title": "{{ .Nope }}"})
+    with pytest.raises(NotifyError, match="the template of title fails") as caught:
+        await sender.send(notification(), {})
+    await sender.aclose()
+
+    assert not caught.value.retryable
+    assert [] == slack.messages

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -15,6 +16,7 @@ import orjson
 
 from watchkeeper.errors import NotifyError
 from watchkeeper.server.alerts.notification import Delivery, GroupAlert, Notification
+from watchkeeper.server.alerts.receivers.fields import Fields
 from watchkeeper.server.alerts.receivers.http import Answered, Poster, failure
 from watchkeeper.server.alerts.receivers.settings import (
     Settings,
@@ -25,8 +27,10 @@ from watchkeeper.server.alerts.receivers.settings import (
     timeout_s,
 )
 from watchkeeper.server.alerts.receivers.slack_blocks import attachment
+from watchkeeper.server.alerts.receivers.slack_own import with_own
 from watchkeeper.server.alerts.receivers.slack_text import escaped
 from watchkeeper.server.alerts.receivers.story import Story, cut, tell
+from watchkeeper.server.alerts.templates.store import Templates
 
 __all__ = ["SlackBotSender", "SlackWebhookSender", "is_bot", "payload", "reply"]
 
@@ -57,17 +61,18 @@ def is_bot(settings: Settings) -> bool:
     return bool(url) and urlsplit(revealed(url, "api_url")).path.endswith(f"/{_METHOD}")
 
 
-def payload(notification: Notification, settings: Settings) -> dict[str, Any]:
-    """Return the message: its text is what a phone shows, its attachment the rest."""
+def payload(notification: Notification, fields: Fields) -> dict[str, Any]:
+    """Return the message: its text is what a phone shows, its attachment the rest.
+
+    Raises:
+        NotifyError: A template of the settings fails.
+    """
     story = tell(notification)
     body: dict[str, Any] = {
         "text": escaped(story.glance, _FALLBACK_MAX),
         "attachments": [attachment(story)],
     }
-    channel = text(settings, "channel")
-    if channel:
-        body["channel"] = channel
-    return body
+    return with_own(body, fields, notification)
 
 
 def reply(story: Story, began: Sequence[str], ended: Sequence[str]) -> str:
@@ -90,8 +95,8 @@ def reply(story: Story, began: Sequence[str], ended: Sequence[str]) -> str:
 class SlackWebhookSender:
     """One element of ``slack_configs`` with an incoming webhook."""
 
-    def __init__(self, settings: Settings) -> None:
-        self._settings = settings
+    def __init__(self, settings: Settings, templates: Templates | None = None) -> None:
+        self._fields = Fields(settings, templates)
         self._url = secret(settings, "api_url")
         self._poster = Poster(section(settings, "http_config"), timeout_s(settings))
 
@@ -108,7 +113,7 @@ class SlackWebhookSender:
         """
         del thread  # a webhook cannot change what it said
         url = revealed(self._url, "api_url")
-        answer = await self._poster.post(url, payload(notification, self._settings))
+        answer = await self._poster.post(url, payload(notification, self._fields))
         if answer.status == 200 and (answer.body == "ok" or _is_ok(answer)):
             return Delivery("ok")
         raise failure(answer)
@@ -122,8 +127,8 @@ class SlackBotSender:
     shown in the channel too, since nobody is told of a change.
     """
 
-    def __init__(self, settings: Settings) -> None:
-        self._settings = settings
+    def __init__(self, settings: Settings, templates: Templates | None = None) -> None:
+        self._fields = Fields(settings, templates)
         self._token = secret(settings, "app_token")
         self._url = secret(settings, "api_url")
         self._poster = Poster(section(settings, "http_config"), timeout_s(settings))
@@ -139,7 +144,7 @@ class SlackBotSender:
             NotifyError: Slack did not take it; as for the webhook. Errors by name are final but
                 for those after which Slack advises another attempt.
         """
-        body = payload(notification, self._settings)
+        body = payload(notification, self._fields)
         channel, ts = thread.get("channel", ""), thread.get("ts", "")
         if channel and ts:
             try:
@@ -156,6 +161,29 @@ class SlackBotSender:
             "firing": _keys(notification),
         }
         return Delivery("ok: posted", kept)
+
+    async def acknowledge(
+        self, notification: Notification, thread: Mapping[str, str], by: str
+    ) -> Delivery:
+        """Tell in the group's message and in its thread that *by* acknowledged it.
+
+        Raises:
+            NotifyError: As `send`; final if the group has no message.
+        """
+        if not (thread.get("channel") and thread.get("ts")):
+            raise NotifyError("the group has no message in Slack yet", retryable=False)
+        said = f"Acknowledged by {by}"
+        told = replace(
+            notification,
+            note=f"{said}. {notification.note}" if notification.note else said,
+            links=replace(notification.links, acknowledge=""),
+        )
+        where = {"channel": thread["channel"]}
+        body = {**payload(told, self._fields), **where, "ts": thread["ts"]}
+        await self._call("chat.update", body)
+        line = {**where, "thread_ts": thread["ts"], "text": escaped(said), "unfurl_links": False}
+        await self._call(_METHOD, line)
+        return Delivery("ok: acknowledged", dict(thread))
 
     async def _tell_change(self, notification: Notification, thread: Mapping[str, str]) -> Delivery:
         before = set(thread.get("firing", "").split())
@@ -175,7 +203,9 @@ class SlackBotSender:
         return Delivery("ok: updated", {**thread, "firing": _keys(notification)})
 
     async def _call(self, method: str, body: Mapping[str, Any]) -> dict[str, Any]:
-        url = revealed(self._url, "api_url") if self._url else text(self._settings, "app_url")
+        url = (
+            revealed(self._url, "api_url") if self._url else text(self._fields.settings, "app_url")
+        )
         url = url or _POST_URL
         headers = {"Content-Type": "application/json; charset=utf-8"}
         if self._token:

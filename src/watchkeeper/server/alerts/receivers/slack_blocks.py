@@ -26,6 +26,8 @@ def attachment(story: Story) -> dict[str, Any]:
     blocks.append(_facts(story))
     if story.members:
         blocks += _members(story)
+    if story.note:
+        blocks.append(_context(escaped(story.note)))
     if story.changed:
         blocks.append(_context(f"*Changed lately:* {escaped(story.changed)}"))
     if story.actions:

@@ -62,6 +62,8 @@ class Story:
     """``[FIRING:3] ApiErrorRate: api fails 10% of its requests``."""
     glance: str
     """The title with severity and time: what a phone shows on its locked screen."""
+    headline: str
+    """The title without its status: ``ApiErrorRate: api fails 10% of its requests``."""
     name: str
     summary: str
     description: str
@@ -86,6 +88,8 @@ class Story:
     actions: tuple[Link, ...]
     """Acknowledge and silence, while it fires."""
     changed: str
+    note: str
+    """Why the message comes, or by whom the group was resolved."""
 
 
 def tell(notification: Notification) -> Story:
@@ -106,9 +110,8 @@ def tell(notification: Notification) -> Story:
     count = len(notification.firing) if firing else len(alerts)
     word = "FIRING" if firing else "RESOLVED"
     total = count + notification.truncated
-    title = f"[{word}{f':{total}' if total > 1 else ''}] {name}" + (
-        f": {summary}" if summary else ""
-    )
+    headline = f"{name}: {summary}" if summary else name
+    title = f"[{word}{f':{total}' if total > 1 else ''}] {headline}"
     when = (
         f"since {moment(since_ms, seconds=False)}"
         if ended_ms is None
@@ -121,6 +124,7 @@ def tell(notification: Notification) -> Story:
         firing=firing,
         title=title,
         glance=" · ".join(part for part in (title, severity, when) if part),
+        headline=headline,
         name=name,
         summary=summary,
         description=cut(annotations.get("description", "").strip(), _DESCRIPTION_MAX),
@@ -137,6 +141,7 @@ def tell(notification: Notification) -> Story:
         links=_links(notification, annotations),
         actions=_actions(notification) if firing else (),
         changed=cut(_line(notification.changed), _CHANGED_MAX),
+        note=cut(_line(notification.note), _CHANGED_MAX),
     )
 
 

@@ -12,6 +12,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from watchkeeper.server.alerts.notification import Delivery, GroupAlert, Notification
+from watchkeeper.server.alerts.receivers.fields import Fields
 from watchkeeper.server.alerts.receivers.http import Poster, failure
 from watchkeeper.server.alerts.receivers.settings import (
     Settings,
@@ -20,6 +21,7 @@ from watchkeeper.server.alerts.receivers.settings import (
     section,
     timeout_s,
 )
+from watchkeeper.server.alerts.templates.store import Templates
 
 __all__ = ["WebhookSender", "payload"]
 
@@ -55,7 +57,8 @@ def payload(notification: Notification, max_alerts: int = 0) -> dict[str, Any]:
 class WebhookSender:
     """One element of ``webhook_configs``."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, templates: Templates | None = None) -> None:
+        self._fields = Fields(settings, templates)
         self._url = secret(settings, "url")
         self._max_alerts = int(settings.get("max_alerts") or 0)
         self._poster = Poster(section(settings, "http_config"), timeout_s(settings))
@@ -71,8 +74,14 @@ class WebhookSender:
             NotifyError: It was not taken.
         """
         del thread  # each message stands for itself
-        url = revealed(self._url, "url")
-        answer = await self._poster.post(url, payload(notification, self._max_alerts))
+        url = self._fields.rendered(revealed(self._url, "url"), "url", notification)
+        body: object = payload(notification, self._max_alerts)
+        own = self._fields.settings.get("payload")
+        if own:
+            body = self._fields.rendered_all(own, "payload", notification)
+        # So that a receiver which looks can tell a repeated attempt from a new message.
+        headers = {"Idempotency-Key": notification.key} if notification.key else {}
+        answer = await self._poster.post(url, body, headers)
         if 200 <= answer.status < 300:
             return Delivery(f"HTTP {answer.status}")
         raise failure(answer)
