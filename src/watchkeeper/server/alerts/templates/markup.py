@@ -8,7 +8,7 @@ no escaping is right for every value.
 from __future__ import annotations
 
 import re
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 from watchkeeper.server.rules.template_parser import TemplateError
 
@@ -21,7 +21,7 @@ _RAW = re.compile(r"<(script|style|textarea|title|xmp|iframe|noscript)\b", re.IG
 _ADDRESSES = frozenset({
     "action", "background", "cite", "data", "formaction", "href", "poster", "src", "xlink:href",
 })  # fmt: skip
-_SCHEMES = frozenset({"", "http", "https", "mailto"})
+_SCHEMES = frozenset({"http", "https", "mailto"})
 _TAIL_MAX = 8_192
 
 
@@ -88,7 +88,8 @@ class Html:
             )
         quoted = before[:1] in {'"', "'"}
         safe = _with(text, _ESCAPES if quoted else _BARE)
-        self._tag += safe
+        # What was put in is escaped and changes nothing about the place; one letter stands for it.
+        self._tag += "x" if safe else ""
         return safe
 
 
@@ -97,11 +98,9 @@ def _with(text: str, escapes: dict[str, str]) -> str:
 
 
 def _address(text: str) -> str:
-    try:
-        scheme = urlsplit(text.strip()).scheme
-    except ValueError:
-        scheme = "?"
-    if scheme.lower() not in _SCHEMES:
+    # As html/template judges: what stands before the first colon and any slash is the scheme.
+    before, colon, _ = text.strip().partition(":")
+    if colon and "/" not in before and before.lower() not in _SCHEMES:
         return "#"
     return quote(text.strip(), safe="%:/?#[]@!$&()*+,;=~-._")
 
