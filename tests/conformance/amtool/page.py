@@ -30,6 +30,8 @@ _OWN = """
 
 {all} small files, each about one rule, have the exit code of amtool 0.25: {good} good ones and
 {bad} bad ones.
+So have good files in which a line, a name, a value or a character was changed, except where amtool
+0.25 does not know a field.
 
 ## Where an alert goes
 

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
 from pathlib import Path
 
 import pytest
 import yaml
 from tests.conformance.amtool.cases import CASES, Case
+from tests.conformance.amtool.mutations import mutated
 from tests.conformance.amtool.page import PAGE, render
 from tests.conformance.amtool.verdicts import NEWER, amtool, corpus_verdicts, ours, program
 from tests.corpora import corpus
 
 from watchkeeper.errors import ConfigFileError
-from watchkeeper.server.alerts.config.loader import check_file, load_config_file
+from watchkeeper.server.alerts.config.loader import check_file, check_text, load_config_file
 from watchkeeper.server.alerts.config.route import matching_routes
 
+_CHANGES = 80
 _TREES = 30
 _ALERTS = 4
 _NAMES = ("team", "severity", "env")
@@ -44,6 +47,38 @@ def test_verdicts_on_our_own_cases_are_amtools(case: Case, tmp_path: Path) -> No
     path.write_text(case.text, encoding="utf-8")
 
     assert amtool("check-config", str(path)).returncode == ours(path) == (0 if case.good else 1)
+
+
+@pytest.mark.timeout(120)
+def test_verdicts_on_changed_files_are_amtools(tmp_path: Path) -> None:
+    """Good files with a line, name, value or character changed are judged as amtool judges them."""
+    files = [
+        path.read_text(encoding="utf-8")
+        for path in sorted(corpus("alertmanager-config").iterdir())
+        if path.name not in NEWER
+    ] + [case.text for case in CASES if case.good]
+    path = tmp_path / "am.yml"
+    wrong = {}
+    for seed in range(_CHANGES):
+        text = mutated(seed, files)
+        path.write_text(text, encoding="utf-8")
+        told = amtool("check-config", str(path))
+        if (told.returncode == 0) != (ours(path) == 0) and "not found in type" not in told.stdout:
+            wrong[seed] = told.stdout
+
+    assert wrong == {}
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_no_text_breaks_the_loader(seed: int) -> None:
+    """Whatever a file holds, the answer is a configuration or an error of ours."""
+    files = [path.read_text(encoding="utf-8") for path in corpus("alertmanager-config").iterdir()]
+    for number in range(100):
+        text = mutated(seed * 1000 + number, files)
+        for _ in range(3):
+            text = mutated(seed * 1000 + number, [text])
+        with contextlib.suppress(ConfigFileError):
+            check_text(text, "am.yml")
 
 
 def test_what_is_not_sent_to_is_refused_by_name() -> None:

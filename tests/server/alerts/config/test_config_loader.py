@@ -213,6 +213,33 @@ def test_what_is_not_served_is_named_all_at_once() -> None:
         assert named in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("kind", "fields", "named"),
+    [
+        ("slack", "{api_url: 'http://h', callback_id: c}", "callback_id"),
+        ("slack", "{api_url: 'http://h', mrkdwn_in: [text]}", "mrkdwn_in"),
+        ("slack", "{api_url: 'http://h', short_fields: true}", "short_fields"),
+        (
+            "slack", "{api_url: 'http://h', actions: [{type: b, text: t, name: n}]}",
+            "actions without a url",
+        ),
+        ("pagerduty", "service_key: k", "service_key"),
+        ("webhook", "{url: 'http://h', http_config: {proxy_url: 'http://p', no_proxy: h}}",
+         "http_config.no_proxy"),
+        ("webhook", "{url: 'http://h', http_config: {tls_config: {server_name: s}}}",
+         "http_config.tls_config.server_name"),
+        ("webhook", "{url: 'http://h', http_config: {basic_auth: {username_file: s}}}",
+         "http_config.basic_auth.username_file"),
+        ("webhook", "{url: 'http://h', http_config: {authorization: {credentials_ref: s}}}",
+         "http_config.authorization.credentials_ref"),
+    ],
+)  # fmt: skip
+def test_options_that_are_not_served(kind: str, fields: str, named: str) -> None:
+    """An option that no sender does is refused by its place, not passed over."""
+    with pytest.raises(UnsupportedConfigError, match=f"line .: {kind}_configs: {named}"):
+        load_config_text(with_receiver(kind, fields), "am.yml")
+
+
 def test_relative_paths_start_from_the_files_folder(tmp_path: Path) -> None:
     """Secrets and templates are looked for beside the file, and a secret is read when asked for."""
     (tmp_path / "am.yml").write_text(

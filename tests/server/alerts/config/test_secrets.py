@@ -166,7 +166,7 @@ def test_a_file_stands_for_a_secret(kind: str) -> None:
         given = "routing_key: k" if name == "service_key" else rest.get(kind, "")
         fields = ", ".join(filter(None, [f"{name}_file: /f", given]))
         text = with_receiver(kind, f"{{{fields}}}", "{smtp_smarthost: 'h:25', smtp_from: a@b}")
-        (found,) = load_config_text(text, "am.yml").receivers["first"].integrations
+        (found,) = check_text(text, "am.yml").config.receivers["first"].integrations
 
         expected = Secret(source="/f")
         assert found.settings[name] == ((expected,) if kind == "apprise" else expected)

@@ -16,7 +16,7 @@ import re2
 from watchkeeper.errors import MatcherError
 from watchkeeper.server.alerts.config.model import Matcher, Op
 
-__all__ = ["matches_all", "parse_matcher", "parse_matchers"]
+__all__ = ["parse_matcher", "parse_matchers"]
 
 _SPACE = "\t\n\v\f\r \x85\xa0\u1680\u2028\u2029\u202f\u205f\u3000" + "".join(
     map(chr, range(0x2000, 0x200B))
@@ -72,11 +72,6 @@ def parse_matchers(text: str) -> tuple[Matcher, ...]:
     if found is None:
         _refuse(text, problem)
     return found
-
-
-def matches_all(matchers: tuple[Matcher, ...], labels: dict[str, str]) -> bool:
-    """Tell whether *labels* fulfil every one of *matchers*; none at all is fulfilled by all."""
-    return all(matcher.matches(labels) for matcher in matchers)
 
 
 def _refuse(text: str, problem: str) -> NoReturn:

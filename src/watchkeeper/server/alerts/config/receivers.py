@@ -100,11 +100,13 @@ _FILLED: dict[str, tuple[tuple[str, str, bool], ...]] = {
 
 _SECTIONS = {"http_config", "tls_config", "basic_auth", "authorization"}
 _NOT_DONE = {
+    "slack": {"callback_id", "mrkdwn_in", "short_fields"},
+    "pagerduty": {"service_key"},
     "http_config": {"oauth2", "no_proxy", "proxy_connect_header"},
     "basic_auth": {"username_file"},
     "tls_config": {"cert", "key", "server_name", "max_version"},
 }
-"""By section, the options that senders do not do, beside secret managers' ``…_ref``."""
+"""By kind or section, the options that senders do not do, beside secret managers' ``…_ref``."""
 
 
 @dataclass(slots=True)
@@ -254,11 +256,14 @@ def _note(found: Found, node: Node, kind: str, values: Mapping[str, Any], field_
         return
     if kind == "apprise":
         found.own.append((node.line, field_name))
-    for path in _not_done(values):
+    missing = _not_done(values, kind)
+    if kind == "slack" and not all(action["url"] for action in values["actions"]):
+        missing.append("actions without a url")
+    for path in missing:
         found.unsupported.append((node.line, f"{field_name}: {path}"))
 
 
-def _not_done(values: Mapping[str, Any], section: str = "", prefix: str = "") -> list[str]:
+def _not_done(values: Mapping[str, Any], section: str, prefix: str = "") -> list[str]:
     """Return the options given in *values* that no sender of ours does."""
     found = []
     for name, value in values.items():
