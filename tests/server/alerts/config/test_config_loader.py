@@ -224,6 +224,9 @@ def test_what_is_not_served_is_named_all_at_once() -> None:
             "actions without a url",
         ),
         ("pagerduty", "service_key: k", "service_key"),
+        ("slack", "{api_url: 'http://h', title: '{{ nope }}'}", "title is a template that fails: "),
+        ("pagerduty", "{routing_key: k, details: {a: ['{{ if }}']}}", "details.a is a template"),
+        ("webhook", "url: 'http://h/{{ nope }}'", "url is a template that fails;?"),
         ("webhook", "{url: 'http://h', http_config: {proxy_url: 'http://p', no_proxy: h}}",
          "http_config.no_proxy"),
         ("webhook", "{url: 'http://h', http_config: {tls_config: {server_name: s}}}",
@@ -253,6 +256,18 @@ def test_relative_paths_start_from_the_files_folder(tmp_path: Path) -> None:
 
     assert config.templates == (str(tmp_path / "t/*.tmpl"), "/abs")
     assert (first, pagerduty.settings["routing_key"].reveal()) == ("first", "rotated")
+
+
+def test_template_files_are_read_with_the_file(tmp_path: Path) -> None:
+    """A template file that does not parse is told when the configuration is loaded, by name."""
+    (tmp_path / "am.yml").write_text(whole(rest="templates: ['*.tmpl', none/*]\n"))
+    (tmp_path / "good.tmpl").write_text('{{ define "mine" }}{{ .Status | toUpper }}{{ end }}')
+    assert load_config_file(tmp_path / "am.yml").templates
+
+    (tmp_path / "other.tmpl").write_text('{{ define "mine" }}')
+
+    with pytest.raises(ConfigFileError, match=r"am\.yml: a template file cannot .*other\.tmpl"):
+        load_config_file(tmp_path / "am.yml")
 
 
 @pytest.mark.parametrize(

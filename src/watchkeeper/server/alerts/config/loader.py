@@ -19,6 +19,7 @@ from watchkeeper.server.alerts.config.receivers import read_global, read_receive
 from watchkeeper.server.alerts.config.routes import RouteReader, read_inhibit_rules
 from watchkeeper.server.alerts.config.shown import shown
 from watchkeeper.server.alerts.config.tables import Block, Field, Reader, Table
+from watchkeeper.server.alerts.templates.store import TemplateError, Templates
 from watchkeeper.vocabulary.limits import limit
 
 __all__ = ["Checked", "check_file", "check_text", "load_config_file", "load_config_text"]
@@ -80,7 +81,8 @@ def load_config_text(text: str, path: str) -> Config:
 
     Args:
         text: The file's content.
-        path: The file, shown in errors; relative paths start from its folder. It is not read.
+        path: The file, shown in errors; relative paths start from its folder. Neither it nor the
+            template files are read.
 
     Raises:
         UnsupportedConfigError: As `load_config_file`.
@@ -91,6 +93,8 @@ def load_config_text(text: str, path: str) -> Config:
 
 def check_file(path: Path) -> Checked:
     """Return what Alertmanager's rules make of the file at *path*, `apprise_configs` aside.
+
+    The template files that it names are read as well; a pattern that no file fits is fine.
 
     Raises:
         ConfigFileError: As `load_config_file`.
@@ -114,7 +118,15 @@ def check_file(path: Path) -> Checked:
             f"{path}: larger than {most} bytes. Accepted: up to rule_file_bytes_max. "
             "Next: make the file smaller."
         )
-    return check_text(text, str(path))
+    checked = check_text(text, str(path))
+    try:
+        Templates(checked.config.templates)
+    except TemplateError as error:
+        raise ConfigFileError(
+            f"{path}: a template file cannot be used: {error}. Accepted: Alertmanager's templates. "
+            "Next: correct that file; a configuration loaded before stays in force."
+        ) from None
+    return checked
 
 
 def check_text(text: str, path: str) -> Checked:

@@ -59,6 +59,11 @@ class Secret:
         with open(self._source, encoding="utf-8") as file:  # noqa: PTH123 - a path as the file gave it
             return file.read().strip()
 
+    @property
+    def inline(self) -> str:
+        """The text that the configuration itself holds; empty if a file does."""
+        return self._text
+
     def __bool__(self) -> bool:
         """Tell whether there is one."""
         return bool(self._text or self._source)

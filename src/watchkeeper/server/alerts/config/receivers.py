@@ -11,6 +11,7 @@ from watchkeeper.server.alerts.config.fields import HTTP, HTTP_FIELD, SENT, SLAC
 from watchkeeper.server.alerts.config.foreign import FOREIGN
 from watchkeeper.server.alerts.config.model import Integration, Receiver, Secret
 from watchkeeper.server.alerts.config.tables import PLACEHOLDER, Block, Field, Reader, Table
+from watchkeeper.server.alerts.templates.store import TemplateError, check_text
 
 __all__ = ["KINDS", "Found", "read_global", "read_receivers"]
 
@@ -259,6 +260,7 @@ def _note(found: Found, node: Node, kind: str, values: Mapping[str, Any], field_
     missing = _not_done(values, kind)
     if kind == "slack" and not all(action["url"] for action in values["actions"]):
         missing.append("actions without a url")
+    missing += _bad_templates(values)
     for path in missing:
         found.unsupported.append((node.line, f"{field_name}: {path}"))
 
@@ -276,6 +278,21 @@ def _not_done(values: Mapping[str, Any], section: str, prefix: str = "") -> list
         elif isinstance(value, Mapping) and name in _SECTIONS:
             found += _not_done(value, name, f"{path}.")
     return found
+
+
+def _bad_templates(value: Any, path: str = "") -> list[str]:
+    """Return where in *value* a template stands that the senders' engine does not know."""
+    if isinstance(value, Mapping):
+        within = [(f"{path}.{name}" if path else str(name), item) for name, item in value.items()]
+        return [one for place, item in within for one in _bad_templates(item, place)]
+    if isinstance(value, tuple | list):
+        return [one for item in value for one in _bad_templates(item, path)]
+    secret = isinstance(value, Secret)
+    try:
+        check_text(value.inline if secret else value if isinstance(value, str) else "")
+    except TemplateError as error:
+        return [f"{path} is a template that fails" + ("" if secret else f": {error}")]
+    return []
 
 
 def _as_integration(kind: str, index: int, values: Mapping[str, Any]) -> Integration:
