@@ -8,12 +8,28 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
-from watchkeeper.cli import config, demo, docs, doctor, log_level, routes, rules, run, serve
+from watchkeeper.cli import (
+    config,
+    demo,
+    docs,
+    doctor,
+    escalation,
+    incidents,
+    log_level,
+    oncall,
+    routes,
+    rules,
+    run,
+    serve,
+)
 from watchkeeper.errors import WatchkeeperError
 
 __all__ = ["COMMANDS", "main", "parser"]
 
-COMMANDS = (demo, serve, run, doctor, rules, routes, config, docs, log_level)
+COMMANDS = (
+    demo, serve, run, doctor, rules, routes, incidents, oncall, escalation, config, docs,
+    log_level,
+)  # fmt: skip
 """Every command's module: NAME, HELP, ``arguments(parser)`` and ``run(args) -> int``."""
 
 _EPILOG = """\

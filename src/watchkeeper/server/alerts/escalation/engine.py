@@ -130,6 +130,9 @@ def _alerts_resolved(incident: Incident, note: Notification | None, now_ms: int)
         incident = replace(incident, alerts=note.alerts, truncated=note.truncated)
     if incident.state is State.RESOLVED:
         return Outcome(incident)
+    if note is None:
+        ended = tuple(replace(a, ends_ms=a.ends_ms or now_ms) for a in incident.alerts)
+        incident = replace(incident, alerts=ended)
     text = "all alerts ended"
     return Outcome(
         _closed(incident, "alerts", now_ms),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import structlog
@@ -113,6 +113,7 @@ class Ledger:
         Raises:
             StoreError: It could not be committed.
         """
+        note = _bounded(note)
         with self.store.state_write() as cursor:
             latest = rows.latest_of_group(cursor, source, note.group_key)
             if note.status == "resolved":
@@ -166,6 +167,17 @@ class Ledger:
                     "Next: look at its timeline."
                 )
             return self._write(cursor, outcome, now_ms)
+
+    def alerts_ended(self, incident: str, now_ms: int) -> None:
+        """Resolve an incident whose alerts are known to have ended; nothing if it is resolved.
+
+        Raises:
+            StoreError: It could not be committed.
+        """
+        with self.store.state_write() as cursor:
+            found = rows.find(cursor, incident)
+            if found is not None and found.state is not State.RESOLVED:
+                self._write(cursor, advance(found, AlertsResolved(), self.book, now_ms), now_ms)
 
     def fire_timers(self, now_ms: int) -> None:
         """Do what is due, each incident in a transaction of its own.
@@ -260,6 +272,14 @@ def unknown(incident: str) -> IncidentError:
         "Next: `watchkeeper incidents list` shows them.",
         "unknown",
     )
+
+
+def _bounded(note: Notification) -> Notification:
+    most = limit("incident_alerts_max")
+    left_out = len(note.alerts) - most
+    if left_out <= 0:
+        return note
+    return replace(note, alerts=note.alerts[:most], truncated=note.truncated + left_out)
 
 
 def _incomplete(note: Notification) -> Entry:

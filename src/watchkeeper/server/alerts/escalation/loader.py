@@ -10,9 +10,9 @@ from typing import Literal, NoReturn, cast
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
-import re2
-
 from watchkeeper.define.yamltree import Node, ScalarNode
+from watchkeeper.errors import MatcherError
+from watchkeeper.server.alerts.config.matchers import parse_matcher
 from watchkeeper.server.alerts.config.model import Matcher
 from watchkeeper.server.alerts.escalation.fields import Fields, opened, refuse, tree
 from watchkeeper.server.alerts.escalation.model import (
@@ -37,10 +37,6 @@ __all__ = ["load_file", "load_text", "unknown_receivers"]
 _HOUR_MS, _MINUTE_MS, _DAY_MS = 3_600_000, 60_000, 86_400_000
 _DAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 _CLOCK = re.compile(r"([01][0-9]|2[0-4]):([0-5][0-9])", re.ASCII)
-_MATCHER = re.compile(
-    r"\s*([A-Za-z_][A-Za-z0-9_]*)\s*(=~|!~|!=|=)\s*(.*?)\s*", re.ASCII | re.DOTALL
-)
-_QUOTED = re.compile(r'"((?:[^"\\\n]|\\[\\"n])*)"')
 _REPEAT_MAX = 100
 _UTC = ZoneInfo("UTC")
 _TURNS = {"daily": 24, "weekly": 168}
@@ -50,7 +46,6 @@ _DAYS_ACCEPTED = "days such as monday, or spans such as monday:friday"
 _MATCHER_ACCEPTED = 'matchers such as severity="critical" or team=~"a|b", each in quotes of its own'
 _WINDOW = {"from", "until", "days"}
 
-_Op = Literal["=", "!=", "=~", "!~"]
 _Kind = Literal["user", "schedule", "receiver"]
 
 _FILE = {"users", "schedules", "policies", "page_severities", "alertmanager"}
@@ -285,17 +280,10 @@ class _Loader:
         )
 
     def _matcher(self, text: str, line: int) -> Matcher:
-        match = _MATCHER.fullmatch(text)
-        value = match[3] if match else ""
-        quoted = _QUOTED.fullmatch(value)
-        if match is None or (quoted is None and re.search(r'["{},\s]', value)):
-            refuse(self._path, line, f"a matcher is {text[:100]!r}", _MATCHER_ACCEPTED)
-        if quoted is not None:
-            value = re.sub(r"\\(.)", lambda found: "\n" if found[1] == "n" else found[1], quoted[1])
         try:
-            return Matcher(match[1], cast("_Op", match[2]), value)
-        except re2.error:
-            refuse(self._path, line, f"the pattern of {text[:100]!r} is none", "an RE2 pattern")
+            return parse_matcher(text)
+        except MatcherError as error:
+            refuse(self._path, line, f"a matcher is {text[:100]!r}: {error}", _MATCHER_ACCEPTED)
 
     def _step(self, node: Node, policy: str) -> Step:
         fields = Fields.of(node, self._path, f"a step of policy {policy}", {"notify", "wait"})

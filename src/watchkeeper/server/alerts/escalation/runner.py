@@ -96,6 +96,15 @@ class EscalationRunner:
         self._woken.set()
         return found
 
+    async def alerts_ended(self, incident: str) -> None:
+        """Resolve an incident whose alerts are known to have ended.
+
+        Raises:
+            StoreError: It could not be committed.
+        """
+        await to_thread.run_sync(lambda: self.ledger.alerts_ended(incident, self._now_ms()))
+        self._woken.set()
+
     # Life
 
     def start(self) -> None:
