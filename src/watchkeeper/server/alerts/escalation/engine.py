@@ -7,6 +7,7 @@ that a restart neither loses a step nor tells several at once.
 from __future__ import annotations
 
 from dataclasses import replace
+from urllib.parse import quote
 
 from watchkeeper.server.alerts.escalation.incident import (
     Action,
@@ -291,7 +292,7 @@ def _pages(
     actions: list[Action] = [Entry("step", f"{why}: {told}")]
     actions += [Entry("nobody", f"{why}: {sentence}") for sentence in missed]
     actions += [
-        Page(f"{place}/{one.receiver}", one.receiver, one.user, f"{why}: {one.target}")
+        Page(f"{place}/{quote(one.receiver)}", one.receiver, one.user, f"{why}: {one.target}")
         for one in found
     ]
     return actions

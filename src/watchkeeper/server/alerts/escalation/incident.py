@@ -158,7 +158,7 @@ class Page:
     """Tell one receiver."""
 
     key: str
-    """The same for the same incident, run, round, step and receiver."""
+    """The same for the same incident, run, round, step and receiver; ASCII, to fit a header."""
     receiver: str
     user: str
     """The person behind it; empty for a receiver that a step names itself."""

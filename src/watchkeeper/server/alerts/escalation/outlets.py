@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
+from urllib.parse import quote
 
 from watchkeeper.errors import NotifyError
 from watchkeeper.server.alerts.escalation.incident import Incident, Tell
@@ -90,7 +91,7 @@ def pages_for_tell(
             found.append((receiver, name))
     return [
         OutgoingPage(
-            key=f"{incident.id}/{incident.run}/{tell.what}/{receiver}/{name}",
+            key=f"{incident.id}/{incident.run}/{tell.what}/{quote(receiver)}/{name}",
             incident_id=incident.id,
             kind=tell.what,
             receiver=receiver,
