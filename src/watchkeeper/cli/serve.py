@@ -41,8 +41,10 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "(or WATCHKEEPER_PROMETHEUS_URL)")  # fmt: skip
     add("--eval-interval", type=float, default=15.0, metavar="S",
         help="seconds between rule evaluations, where a group names none (default: 15)")  # fmt: skip
+    add("--alertmanager-config", type=Path, default=None, metavar="FILE",
+        help="an alertmanager.yml: where alerts go (default: to Slack or the log)")  # fmt: skip
     add("--slack-webhook-url", default=os.environ.get("WATCHKEEPER_SLACK_WEBHOOK_URL", ""),
-        metavar="URL", help="where alerts go (or WATCHKEEPER_SLACK_WEBHOOK_URL)")  # fmt: skip
+        metavar="URL", help="where alerts go without an alertmanager.yml (or WATCHKEEPER_SLACK_WEBHOOK_URL)")  # fmt: skip
 
 
 def run(args: argparse.Namespace) -> int:
@@ -61,6 +63,7 @@ def run(args: argparse.Namespace) -> int:
         rule_files=tuple(args.rules),
         prometheus_url=args.prometheus,
         eval_interval_s=args.eval_interval,
+        alertmanager_config=args.alertmanager_config,
         slack_webhook_url=args.slack_webhook_url,
     )
     return serve(settings)

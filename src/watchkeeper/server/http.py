@@ -16,7 +16,9 @@ from watchkeeper.vocabulary.limits import limit
 __all__ = ["Gate"]
 
 _HOSTS = {"127.0.0.1", "localhost", "[::1]"}
-_FORM_BYTES_MAX = limit("form_bytes_max")
+_FORM = "form_bytes_max"
+_BODIES = {"/api/v2/alerts": "alerts_request_bytes_max"}
+"""Paths whose bodies have a limit of their own."""
 _SAFE = {"GET", "HEAD", "OPTIONS"}
 _HEADERS = {
     "Content-Security-Policy": (
@@ -38,7 +40,8 @@ class Gate:
       its own name to 127.0.0.1.
     - A request that a browser sends from another site with a method that changes something is
       answered 403, by ``Sec-Fetch-Site`` or ``Origin``.
-    - A body, except of OTLP's routes, is cut at ``form_bytes_max`` and answered 413.
+    - A body, except of OTLP's routes, is cut at ``form_bytes_max``, one that sends alerts at
+      ``alerts_request_bytes_max``, and answered 413.
     - Strict headers go back with every answer; requests are counted by route.
     """
 
@@ -83,17 +86,19 @@ class _Bounded:
 
     def __init__(self, scope: Scope, receive: Receive) -> None:
         self._receive = receive
-        self._left = None if scope["path"].startswith("/v1/") else _FORM_BYTES_MAX
+        self._limit = _BODIES.get(scope["path"], _FORM)
+        self._left = None if scope["path"].startswith("/v1/") else limit(self._limit)
 
     async def __call__(self) -> Message:
         message = await self._receive()
         if self._left is not None and message["type"] == "http.request":
             self._left -= len(message.get("body", b""))
             if self._left < 0:
+                most = limit(self._limit)
                 raise HTTPException(
                     413,
-                    f"request too large: got more than {_FORM_BYTES_MAX} bytes. "
-                    f"Accepted: up to {_FORM_BYTES_MAX} (form_bytes_max). Next: send less.",
+                    f"request too large: got more than {most} bytes. "
+                    f"Accepted: up to {most} ({self._limit}). Next: send less.",
                 )
         return message
 

@@ -23,12 +23,19 @@ from starlette.types import Receive, Scope, Send
 from watchkeeper.clock import Clock, SystemClock
 from watchkeeper.define.render.prometheus import rule_file
 from watchkeeper.define.rules import shipped_rules
-from watchkeeper.errors import RuleFileError, StartError
-from watchkeeper.server.alerts.log import LogReceiver
-from watchkeeper.server.alerts.message import Receiver
-from watchkeeper.server.alerts.notifier import AlertNotifier
-from watchkeeper.server.alerts.slack import SlackReceiver
-from watchkeeper.server.api import alerts, health, loki, otlp, prometheus, reload, tempo
+from watchkeeper.errors import ConfigFileError, RuleFileError, SettingError, StartError
+from watchkeeper.server.alerts.assembly import build_senders, load_routes, within
+from watchkeeper.server.alerts.dispatcher import Dispatcher, DispatchParts
+from watchkeeper.server.api import (
+    alertmanager,
+    alerts,
+    health,
+    loki,
+    otlp,
+    prometheus,
+    reload,
+    tempo,
+)
 from watchkeeper.server.http import Gate
 from watchkeeper.server.promql.engine import Engine
 from watchkeeper.server.rules.client import QueryClient
@@ -64,6 +71,7 @@ class Server:
         self.settings = settings
         self.clock = clock
         self.metrics = ServerMetrics()
+        config = load_routes(settings.alertmanager_config, settings.slack_webhook_url)
         self.store = Store.open(
             settings.data_dir, clock=clock, settings=settings.store, metrics=self.metrics
         )
@@ -77,7 +85,17 @@ class Server:
             static=settings.scrape_targets,
         )
         self._watch_itself()
-        self.notifier = AlertNotifier(self.store, [self._receiver()], self.metrics, clock)
+        self.dispatcher = Dispatcher(
+            DispatchParts(
+                store=self.store,
+                counts=self.metrics,
+                clock=clock,
+                build_senders=build_senders,
+                within=within,
+                external_url=self.url,
+            ),
+            config,
+        )
         shipped = RuleText("shipped", rule_file(shipped_rules()))
         self._rule_sources = RuleSources(settings.rule_files, (shipped,))
         self.rules = self._load_rules()
@@ -90,6 +108,7 @@ class Server:
             *tempo.routes(self.store),
             *loki.routes(self.store, clock),
             *alerts.routes(self.store),
+            *alertmanager.routes(self.dispatcher, self.metrics),
             *files.routes(),
         ]
         self._inner = Starlette(routes=routes, lifespan=self._lifespan)
@@ -100,11 +119,6 @@ class Server:
         """Where a browser finds this server."""
         return f"http://127.0.0.1:{self.settings.port}"
 
-    def _receiver(self) -> Receiver:
-        if self.settings.slack_webhook_url:
-            return SlackReceiver(self.settings.slack_webhook_url, external_url=self.url)
-        return LogReceiver()
-
     def _load_rules(self) -> RuleManager:
         elsewhere = self.settings.prometheus_url
         parts = Parts(
@@ -113,7 +127,7 @@ class Server:
                 QueryClient.at(elsewhere) if elsewhere else QueryClient.in_process(self._ask_itself)
             ),
             remote=bool(elsewhere),
-            sink=self.notifier,
+            sink=self.dispatcher,
             counts=self.metrics,
             clock=self.clock,
             external_url=self.url,
@@ -128,15 +142,25 @@ class Server:
         return rules
 
     async def reload(self) -> dict[str, str]:
-        """Read the rule files anew.
+        """Read the rule files and the ``alertmanager.yml`` anew.
 
         Returns:
-            What is wrong, by file; such a file keeps the rules that it had.
+            What is wrong, by file; the rules and routes of such a file stay as they were.
 
         Raises:
             StoreError: What became of alerts whose rules are gone could not be committed.
         """
-        return await self.rules.reload(await to_thread.run_sync(self._rule_sources.find))
+        errors = await self.rules.reload(await to_thread.run_sync(self._rule_sources.find))
+        file = self.settings.alertmanager_config
+        if file is not None:
+            try:
+                config = await to_thread.run_sync(load_routes, file, "")
+                await self.dispatcher.reload(config)
+            except (ConfigFileError, SettingError) as error:
+                _log.error("routes refused", file=str(file), error=str(error))
+                self.metrics.count("watchkeeper.server.refused", "alerts", "alertmanager_config")
+                errors[str(file)] = str(error)
+        return errors
 
     async def _ask_itself(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a query of our own rules: the same routes, without a socket between."""
@@ -152,7 +176,7 @@ class Server:
     @asynccontextmanager
     async def _lifespan(self, _app: Starlette) -> AsyncIterator[None]:
         self.scraper.start()
-        self.notifier.start()
+        self.dispatcher.start()
         await self.rules.start()
         upkeep = asyncio.create_task(self._keep_up())
         try:
@@ -161,7 +185,7 @@ class Server:
             upkeep.cancel()
             await asyncio.gather(upkeep, return_exceptions=True)
             await self.rules.stop()
-            await self.notifier.stop()
+            await self.dispatcher.stop()
             await self.scraper.stop()
             await to_thread.run_sync(self.store.close)
 

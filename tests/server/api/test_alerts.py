@@ -7,11 +7,9 @@ import pytest
 from starlette.applications import Starlette
 
 from watchkeeper.define.dashboards.shipped import DASHBOARDS
-from watchkeeper.server.alerts.outbox import insert
+from watchkeeper.server.alerts.history import Row, save_rows
 from watchkeeper.server.api.alerts import routes
 from watchkeeper.server.promql import Engine
-from watchkeeper.server.rules.model import Alert, AlertEvent, AlertState
-from watchkeeper.server.series import sorted_labels
 from watchkeeper.server.store.store import Store
 from watchkeeper.testing.clock import FixedClock
 
@@ -46,25 +44,35 @@ async def test_an_unknown_dashboard_is_explained(http: httpx.AsyncClient) -> Non
 
 async def test_notifications_are_listed_newest_first(http: httpx.AsyncClient, store: Store) -> None:
     """Each carries what the UI shows; the limit is honoured, and checked."""
-    for n in range(3):
-        labels = sorted_labels({"alertname": "A", "n": str(n)})
-        alert = Alert(labels, (), AlertState.FIRING, 1.0, n, n)
-        with store.state_write() as cursor:
-            insert(cursor, [AlertEvent("A", True, alert)], ["slack"], 1000 + n)
+    rows = [
+        Row(
+            group_key="{}:{}", receiver="ops", integration="slack/0", created_ms=1000 + n, rule="A",
+            labels={"alertname": "A"}, status="firing", reason="first", alerts=2,
+            outcome="delivered", answer="ok", attempts=1, sent_ms=2000,
+        )
+        for n in range(3)
+    ]  # fmt: skip
+    with store.state_write() as cursor:
+        save_rows(cursor, rows)
     found = (await http.get(f"{BASE}/notifications", params={"limit": "2"})).json()["notifications"]
 
     assert [1002, 1001] == [entry["created_ms"] for entry in found]
     assert {
-        "id": found[0]["id"],
+        "id": rows[2].id,
         "rule": "A",
-        "labels": {"alertname": "A", "n": "2"},
+        "labels": {"alertname": "A"},
         "status": "firing",
-        "receiver": "slack",
+        "receiver": "ops",
+        "integration": "slack/0",
+        "group_key": "{}:{}",
+        "reason": "first",
+        "alerts": 2,
         "created_ms": 1002,
-        "sent_ms": None,
-        "attempts": 0,
-        "outcome": "pending",
-        "answer": "",
+        "sent_ms": 2000,
+        "attempts": 1,
+        "next_attempt_ms": None,
+        "outcome": "delivered",
+        "answer": "ok",
     } == found[0]
     assert 400 == (await http.get(f"{BASE}/notifications", params={"limit": "-1"})).status_code
 

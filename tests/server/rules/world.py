@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,9 +10,10 @@ from typing import Any
 
 from starlette.applications import Starlette
 
-from watchkeeper.server.alerts.message import Message
-from watchkeeper.server.alerts.notifier import AlertNotifier
-from watchkeeper.server.alerts.outbox import listed
+from watchkeeper.server.alerts.config.model import Config, Integration, Matcher, Receiver, Route
+from watchkeeper.server.alerts.dispatcher import Dispatcher, DispatchParts
+from watchkeeper.server.alerts.history import listed
+from watchkeeper.server.alerts.notification import Delivery, Notification
 from watchkeeper.server.api.prometheus import routes
 from watchkeeper.server.promql import Engine
 from watchkeeper.server.rules.client import QueryClient
@@ -26,18 +27,32 @@ from watchkeeper.testing.clock import FixedClock
 
 STEP_S = 15
 
+AT_ONCE = Config(
+    Route(
+        "told",
+        group_by=("alertname",),
+        group_wait_ms=0,
+        group_interval_ms=1,
+        routes=(Route("nobody", (Matcher("severity", "=", "none"),)),),
+    ),
+    {
+        "told": Receiver("told", (Integration("told", 0, send_resolved=True),)),
+        "nobody": Receiver("nobody"),
+    },
+)
+"""Alerts of one name are told together, without waiting."""
+
 
 @dataclass
 class Told:
     """A receiver that remembers what it was told."""
 
-    name: str = "told"
-    messages: list[Message] = field(default_factory=list)
+    messages: list[Notification] = field(default_factory=list)
 
-    async def send(self, message: Message) -> str:
-        """Remember *message*."""
-        self.messages.append(message)
-        return "ok"
+    async def send(self, notification: Notification, _thread: Mapping[str, str], /) -> Delivery:
+        """Remember *notification*."""
+        self.messages.append(notification)
+        return Delivery("ok")
 
     async def aclose(self) -> None:
         """Do nothing."""
@@ -50,7 +65,7 @@ class World:
     store: Store
     clock: FixedClock
     manager: RuleManager
-    notifier: AlertNotifier
+    notifier: Dispatcher
     metrics: ServerMetrics
     told: Told
 
@@ -71,7 +86,7 @@ class World:
 
     def said(self) -> list[str]:
         """Return the notifications told so far: ``A firing``."""
-        return [f"{m.alertname} {'firing' if m.firing else 'resolved'}" for m in self.told.messages]
+        return [f"{m.group_labels['alertname']} {m.status}" for m in self.told.messages]
 
     def rule(self, name: str) -> dict[str, Any]:
         """Return the rule called *name* as the API shows it."""
@@ -100,7 +115,10 @@ async def world(
     store = Store.open(folder, clock=clock)
     metrics, receiver = ServerMetrics(), told or Told()
     app = Starlette(routes=routes(Engine(store, clock=clock), store, clock=clock))
-    notifier = AlertNotifier(store, [receiver], metrics, clock)
+    dispatch = DispatchParts(
+        store, metrics, clock, lambda _: {("told", "told", 0): receiver}, lambda _i, _now: False
+    )
+    notifier = Dispatcher(dispatch, AT_ONCE)
     parts = Parts(store, QueryClient.in_process(app), notifier, metrics, clock)
     manager = RuleManager(parts)
     manager.load(sources)

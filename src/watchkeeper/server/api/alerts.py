@@ -13,7 +13,7 @@ from starlette.routing import Route
 from watchkeeper.define.dashboards.shipped import DASHBOARDS
 from watchkeeper.define.render.ui import dashboard_json, listing_json
 from watchkeeper.errors import QueryParseError
-from watchkeeper.server.alerts.outbox import listed
+from watchkeeper.server.alerts.history import listed
 from watchkeeper.server.api.params import integer
 from watchkeeper.server.rules.persist import StateStore
 

@@ -22,6 +22,7 @@ __all__ = [
     "alerts",
     "buildinfo",
     "flags",
+    "own_version",
     "rules",
     "runtimeinfo",
     "targets",
@@ -100,7 +101,8 @@ def alertmanagers() -> bytes:
     return success({"activeAlertmanagers": [], "droppedAlertmanagers": []})
 
 
-def _own_version() -> str:
+def own_version() -> str:
+    """Return the version of watchkeeper, or ``unknown``."""
     try:
         return version("watchkeeper")
     except PackageNotFoundError:
@@ -112,7 +114,7 @@ def buildinfo() -> bytes:
     return success(
         {
             "version": _LEVEL,
-            "revision": f"watchkeeper-{_own_version()}",
+            "revision": f"watchkeeper-{own_version()}",
             "branch": "watchkeeper",
             "buildUser": "",
             "buildDate": "",

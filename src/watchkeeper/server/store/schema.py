@@ -113,6 +113,53 @@ CREATE TABLE IF NOT EXISTS notifications (
     outcome VARCHAR NOT NULL,
     answer VARCHAR NOT NULL
 );
+ALTER TABLE notifications ADD COLUMN IF NOT EXISTS group_key VARCHAR DEFAULT '';
+ALTER TABLE notifications ADD COLUMN IF NOT EXISTS integration VARCHAR DEFAULT '';
+ALTER TABLE notifications ADD COLUMN IF NOT EXISTS reason VARCHAR DEFAULT '';
+ALTER TABLE notifications ADD COLUMN IF NOT EXISTS alerts INTEGER DEFAULT 1;
+CREATE TABLE IF NOT EXISTS alert_inbox (
+    batch VARCHAR NOT NULL,
+    position INTEGER NOT NULL,
+    labels VARCHAR NOT NULL,
+    annotations VARCHAR NOT NULL,
+    starts_ms BIGINT NOT NULL,
+    ends_ms BIGINT,
+    updated_ms BIGINT NOT NULL,
+    lapses BOOLEAN NOT NULL,
+    value DOUBLE,
+    generator_url VARCHAR NOT NULL
+);
+CREATE TABLE IF NOT EXISTS alerts (
+    fingerprint VARCHAR NOT NULL,
+    labels VARCHAR NOT NULL,
+    annotations VARCHAR NOT NULL,
+    starts_ms BIGINT NOT NULL,
+    ends_ms BIGINT,
+    updated_ms BIGINT NOT NULL,
+    lapses BOOLEAN NOT NULL,
+    value DOUBLE,
+    generator_url VARCHAR NOT NULL
+);
+CREATE TABLE IF NOT EXISTS silences (
+    id VARCHAR NOT NULL,
+    matchers VARCHAR NOT NULL,
+    starts_ms BIGINT NOT NULL,
+    ends_ms BIGINT NOT NULL,
+    updated_ms BIGINT NOT NULL,
+    created_by VARCHAR NOT NULL,
+    comment VARCHAR NOT NULL
+);
+CREATE TABLE IF NOT EXISTS notification_log (
+    group_key VARCHAR NOT NULL,
+    receiver VARCHAR NOT NULL,
+    kind VARCHAR NOT NULL,
+    place INTEGER NOT NULL,
+    firing VARCHAR NOT NULL,
+    resolved VARCHAR NOT NULL,
+    at_ms BIGINT NOT NULL,
+    expires_ms BIGINT NOT NULL,
+    thread VARCHAR NOT NULL
+);
 CREATE TABLE IF NOT EXISTS incidents (
     id VARCHAR NOT NULL,
     source VARCHAR NOT NULL,

@@ -8,7 +8,8 @@ Alertmanager's, of its dispatcher and its notification pipeline; what differs is
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import astuple, dataclass, replace
+from hashlib import sha256
 from typing import Any
 
 from watchkeeper.server.alerts.config.model import Config, Integration, Route
@@ -18,7 +19,7 @@ from watchkeeper.server.alerts.dispatch.groups import Group, GroupTable
 from watchkeeper.server.alerts.dispatch.inhibit import Inhibitor
 from watchkeeper.server.alerts.dispatch.silences import Silence, Silences
 
-__all__ = ["Engine", "Flush", "Status", "Task", "Tidied", "Within"]
+__all__ = ["Engine", "Flush", "Status", "Task", "Tidied", "Within", "alert_order"]
 
 Within = Callable[[Any, int], bool]
 """Tells whether a time interval of the configuration contains a moment (Unix milliseconds)."""
@@ -43,6 +44,14 @@ class Task:
     reason: str
     thread: Mapping[str, str]
     repeat_ms: int
+    before_ms: int
+    """When the integration was told last about the group; 0 if never."""
+
+    @property
+    def message_key(self) -> str:
+        """Identifies the message: the same when the same is told again because of a failure."""
+        said = (astuple(self.key), sorted(self.firing), sorted(self.resolved), self.before_ms)
+        return sha256(repr(said).encode("utf-8", "surrogatepass")).hexdigest()[:32]
 
 
 @dataclass(slots=True)
@@ -108,6 +117,17 @@ class Engine:
         anew waits for its predecessor, and so does one of another route with the same key."""
         self.groups = GroupTable(config.route, not_before_ms=not_before_ms)
         self._inhibitor = Inhibitor(config.inhibit_rules)
+        self._overflowed = 0
+
+    @property
+    def overflowed(self) -> int:
+        """How many alerts found no room for a group of their own since the start."""
+        return self._overflowed + self.groups.overflowed
+
+    def moved(self, by_ms: int) -> None:
+        """Follow a clock that was set back by *by_ms*."""
+        for group in self.groups:
+            group.next_ms -= by_ms
 
     def restore(
         self,
@@ -149,6 +169,7 @@ class Engine:
         is told again.
         """
         self.config = config
+        self._overflowed += self.groups.overflowed
         self.groups = GroupTable(config.route, not_before_ms=self._not_before_ms)
         self._inhibitor = Inhibitor(config.inhibit_rules)
         for alert in self.alerts:
@@ -180,7 +201,7 @@ class Engine:
     def _flush(self, group: Group, now_ms: int) -> Flush:
         group.busy = True
         self._sending.add(_told_as(group))
-        alerts = tuple(sorted(group.alerts.values(), key=_order))
+        alerts = tuple(sorted(group.alerts.values(), key=alert_order))
         deadline_ms = now_ms + max(group.route.group_interval_ms, _TIMEOUT_MS_MIN)
         audible = [] if self._quiet_time(group.route, now_ms) else self._audible(alerts, now_ms)
         tasks = self._tasks(group, audible, now_ms) if audible else ()
@@ -222,7 +243,7 @@ class Engine:
                 tasks.append(
                     Task(
                         key, integration, group.labels, told, keys, ended, why, thread,
-                        route.repeat_interval_ms,
+                        route.repeat_interval_ms, entry.at_ms if entry else 0,
                     )
                 )  # fmt: skip
         return tuple(tasks)
@@ -251,7 +272,9 @@ class Engine:
         group.busy = False
         self._sending.discard(_told_as(group))
         if not ok:
+            group.failing_ms = group.failing_ms or flush.now_ms
             return
+        group.failing_ms = 0
         for alert in flush.alerts:
             if alert.resolved(flush.now_ms) and group.alerts.get(alert.fingerprint) is alert:
                 del group.alerts[alert.fingerprint]
@@ -263,13 +286,13 @@ class Engine:
     def tidy(self, now_ms: int) -> Tidied:
         """Forget empty groups, alerts that ended and were told, old silences, old log entries."""
         for group in self.groups:
-            if not group.busy:
+            if group.failing_ms and group.failing_ms + _STUCK_MS <= now_ms and not group.busy:
                 # A receiver that never answers well must not keep what has long been over.
-                stuck = [
-                    k for k, alert in group.alerts.items() if alert.resolved(now_ms - _STUCK_MS)
-                ]
-                for key in stuck:
-                    del group.alerts[key]
+                group.alerts = {
+                    key: alert
+                    for key, alert in group.alerts.items()
+                    if not alert.resolved(now_ms - _STUCK_MS)
+                }
         self.groups.collect()
         held = {key for group in self.groups for key in group.alerts}
         gone = [a for a in self.alerts if a.fingerprint not in held and a.resolved(now_ms)]
@@ -293,8 +316,8 @@ def _told_as(group: Group) -> tuple[str, str]:
     return group.key, group.route.receiver
 
 
-def _order(alert: ActiveAlert) -> tuple[object, ...]:
+def alert_order(alert: ActiveAlert) -> tuple[object, ...]:
     """Return what Alertmanager sorts a group's alerts by: job, instance, then all labels."""
     labels = alert.labels
     first = tuple((name not in labels, labels.get(name, "")) for name in ("job", "instance"))
-    return (*first, sorted(labels.items()))
+    return (*first, len(labels), sorted(labels.items()))

@@ -57,12 +57,16 @@ class Group:
     labels: Mapping[str, str]
     key: str
     """Identifies it: ``{}/{a="b"}:{alertname="X"}``."""
+    text: str
+    """The labels as the key has them."""
     next_ms: int
     """When it is due."""
     flushed: bool = False
     """It has been due once: `group_wait` is over."""
     busy: bool = False
     """Somebody is being told about it."""
+    failing_ms: int = 0
+    """Since when not every integration could be told; 0 if all were."""
     alerts: dict[str, ActiveAlert] = field(default_factory=dict)
 
 
@@ -115,13 +119,13 @@ class GroupTable:
             found = self._groups.get((id(route), text))
         if found is None:
             due_ms = max(now_ms + route.group_wait_ms, self._not_before_ms)
-            found = Group(route, labels, f"{route.key}:{text}", due_ms)
+            found = Group(route, labels, f"{route.key}:{text}", text, due_ms)
             self._groups[id(route), text] = found
         return found
 
     def holds(self, group: Group) -> bool:
         """Tell whether *group* is one of these."""
-        return self._groups.get((id(group.route), labels_text(group.labels))) is group
+        return self._groups.get((id(group.route), group.text)) is group
 
     def next_ms(self) -> int | None:
         """Return when the next group is due, or None if none is."""
