@@ -61,6 +61,9 @@ class TestStore:
         self._recorded: dict[Labels, _Recorded] = {}
         self._foreign = MemoryQueryable()
         self._names: dict[str, dict[Labels, None]] = {}
+        self._chosen: dict[tuple[Matcher, ...], list[Labels]] = {}
+        """What matchers have chosen, until a new series comes: rules ask the same each turn."""
+        self._has_foreign = False
 
     def load(self, series: Series, histograms: Sequence[int] = ()) -> None:
         """Give a series; native histograms are noted at the times *histograms*, Unix ms.
@@ -77,9 +80,11 @@ class TestStore:
         self._note(series.labels)
         if histograms:
             self._foreign.add_foreign(series.labels, histograms)
+            self._has_foreign = True
 
     def _note(self, labels: Labels) -> None:
         self._names.setdefault(dict(labels).get("__name__", ""), {})[labels] = None
+        self._chosen.clear()
 
     def record(self, samples: Iterable[Sample]) -> None:
         """Keep what a rule gave.
@@ -116,15 +121,16 @@ class TestStore:
             QueryRefusedError: A native histogram lies in the range.
             QueryParseError: A regular expression does not compile.
         """
-        self._foreign.select(matchers, start_ms, min(end_ms, self.until_ms))
-        known = self._candidates(matchers)
-        found = []
-        for labels, chosen in zip(known, selects(matchers, known), strict=True):
-            if chosen:
-                series = self._series(labels, start_ms, end_ms)
-                if len(series.t_ms):
-                    found.append(series)
-        return found
+        if self._has_foreign:
+            self._foreign.select(matchers, start_ms, min(end_ms, self.until_ms))
+        wanted = tuple(matchers)
+        chosen = self._chosen.get(wanted)
+        if chosen is None:
+            known = self._candidates(wanted)
+            pairs = zip(known, selects(wanted, known), strict=True)
+            chosen = self._chosen[wanted] = [labels for labels, taken in pairs if taken]
+        found = [self._series(labels, start_ms, end_ms) for labels in chosen]
+        return [series for series in found if len(series.t_ms)]
 
     def _candidates(self, matchers: Sequence[Matcher]) -> list[Labels]:
         for matcher in matchers:
