@@ -43,6 +43,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         help="seconds between rule evaluations, where a group names none (default: 15)")  # fmt: skip
     add("--alertmanager-config", type=Path, default=None, metavar="FILE",
         help="an alertmanager.yml: where alerts go (default: to Slack or the log)")  # fmt: skip
+    add("--escalation", type=Path, default=None, metavar="FILE",
+        help="an escalation.yml: who is told until somebody acknowledges (default: nobody)")  # fmt: skip
     add("--slack-webhook-url", default=os.environ.get("WATCHKEEPER_SLACK_WEBHOOK_URL", ""),
         metavar="URL", help="where alerts go without an alertmanager.yml (or WATCHKEEPER_SLACK_WEBHOOK_URL)")  # fmt: skip
 
@@ -64,6 +66,7 @@ def run(args: argparse.Namespace) -> int:
         prometheus_url=args.prometheus,
         eval_interval_s=args.eval_interval,
         alertmanager_config=args.alertmanager_config,
+        escalation_file=args.escalation,
         slack_webhook_url=args.slack_webhook_url,
     )
     return serve(settings)

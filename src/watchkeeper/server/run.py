@@ -9,7 +9,7 @@ import resource
 import signal
 import socket
 import sys
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from types import FrameType
 
@@ -23,13 +23,25 @@ from starlette.types import Receive, Scope, Send
 from watchkeeper.clock import Clock, SystemClock
 from watchkeeper.define.render.prometheus import rule_file
 from watchkeeper.define.rules import shipped_rules
-from watchkeeper.errors import ConfigFileError, RuleFileError, SettingError, StartError
+from watchkeeper.errors import (
+    ConfigFileError,
+    EscalationFileError,
+    RuleFileError,
+    SettingError,
+    StartError,
+)
 from watchkeeper.server.alerts.assembly import build_senders, load_routes, within
+from watchkeeper.server.alerts.config.model import Config
+from watchkeeper.server.alerts.delivery import Senders
 from watchkeeper.server.alerts.dispatcher import Dispatcher, DispatchParts
+from watchkeeper.server.alerts.escalation.assembly import Escalating, load_book, outlets_of
+from watchkeeper.server.alerts.escalation.outlets import Outlets
+from watchkeeper.server.alerts.notification import Links, Notification
 from watchkeeper.server.api import (
     alertmanager,
     alerts,
     health,
+    incidents,
     loki,
     otlp,
     prometheus,
@@ -72,6 +84,8 @@ class Server:
         self.clock = clock
         self.metrics = ServerMetrics()
         config = load_routes(settings.alertmanager_config, settings.slack_webhook_url)
+        book = load_book(settings.escalation_file, config.receivers)
+        self._outlets: Outlets = {}
         self.store = Store.open(
             settings.data_dir, clock=clock, settings=settings.store, metrics=self.metrics
         )
@@ -90,11 +104,22 @@ class Server:
                 store=self.store,
                 counts=self.metrics,
                 clock=clock,
-                build_senders=build_senders,
+                build_senders=self._build_senders,
                 within=within,
                 external_url=self.url,
+                escalate=self._escalate,
+                acknowledge=self._links_of_incident,
             ),
             config,
+        )
+        self.escalating = Escalating(
+            self.store,
+            self.metrics,
+            clock,
+            data_dir=settings.data_dir,
+            book=book,
+            outlets=self._outlets,
+            external_url=self.url,
         )
         shipped = RuleText("shipped", rule_file(shipped_rules()))
         self._rule_sources = RuleSources(settings.rule_files, (shipped,))
@@ -109,6 +134,7 @@ class Server:
             *loki.routes(self.store, clock),
             *alerts.routes(self.store),
             *alertmanager.routes(self.dispatcher, self.metrics),
+            *incidents.routes(self.escalating.runner, self.escalating.keys, clock),
             *files.routes(),
         ]
         self._inner = Starlette(routes=routes, lifespan=self._lifespan)
@@ -142,7 +168,7 @@ class Server:
         return rules
 
     async def reload(self) -> dict[str, str]:
-        """Read the rule files and the ``alertmanager.yml`` anew.
+        """Read the rule files, the ``alertmanager.yml`` and the escalation file anew.
 
         Returns:
             What is wrong, by file; the rules and routes of such a file stay as they were.
@@ -151,16 +177,36 @@ class Server:
             StoreError: What became of alerts whose rules are gone could not be committed.
         """
         errors = await self.rules.reload(await to_thread.run_sync(self._rule_sources.find))
-        file = self.settings.alertmanager_config
-        if file is not None:
-            try:
-                config = await to_thread.run_sync(load_routes, file, "")
-                await self.dispatcher.reload(config)
-            except (ConfigFileError, SettingError) as error:
-                _log.error("routes refused", file=str(file), error=str(error))
-                self.metrics.count("watchkeeper.server.refused", "alerts", "alertmanager_config")
-                errors[str(file)] = str(error)
+        settings = self.settings
+        file, escalation = settings.alertmanager_config, settings.escalation_file
+        if file is None and escalation is None:
+            return errors
+        try:
+            config = await to_thread.run_sync(load_routes, file, settings.slack_webhook_url)
+            book = await to_thread.run_sync(load_book, escalation, config.receivers)
+            await self.dispatcher.reload(config)
+            self.escalating.use(self._outlets, book)
+        except (ConfigFileError, SettingError) as error:
+            _log.error("routes refused", file=str(file), error=str(error))
+            self.metrics.count("watchkeeper.server.refused", "alerts", "alertmanager_config")
+            errors[str(file)] = str(error)
+        except EscalationFileError as error:
+            _log.error("escalation refused", file=str(escalation), error=str(error))
+            self.metrics.count("watchkeeper.server.refused", "alerts", "escalation_file")
+            errors[str(escalation)] = str(error)
         return errors
+
+    def _build_senders(self, config: Config) -> Senders:
+        """Return the senders of *config*, which escalation uses too."""
+        senders = build_senders(config)
+        self._outlets = outlets_of(config, senders)
+        return senders
+
+    async def _escalate(self, notes: Sequence[Notification]) -> None:
+        await self.escalating.runner.on_flushes(notes)
+
+    async def _links_of_incident(self, note: Notification) -> Links:
+        return await self.escalating.links_for(note)
 
     async def _ask_itself(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a query of our own rules: the same routes, without a socket between."""
@@ -176,6 +222,7 @@ class Server:
     @asynccontextmanager
     async def _lifespan(self, _app: Starlette) -> AsyncIterator[None]:
         self.scraper.start()
+        self.escalating.start()
         self.dispatcher.start()
         await self.rules.start()
         upkeep = asyncio.create_task(self._keep_up())
@@ -185,6 +232,7 @@ class Server:
             upkeep.cancel()
             await asyncio.gather(upkeep, return_exceptions=True)
             await self.rules.stop()
+            await self.escalating.stop()
             await self.dispatcher.stop()
             await self.scraper.stop()
             await to_thread.run_sync(self.store.close)

@@ -46,6 +46,8 @@ class ServerSettings:
     """Seconds between rule evaluations, where a group names none; from 0.5 to 3600."""
     alertmanager_config: Path | None = None
     """An ``alertmanager.yml``; without one, alerts go to `slack_webhook_url` or to the log."""
+    escalation_file: Path | None = None
+    """An ``escalation.yml``; without one, incidents are kept and nobody is told further."""
     slack_webhook_url: str = field(default="", repr=False)
     """Where alerts go; a secret. Empty: alerts are shown and logged only."""
     store: StoreSettings = field(default_factory=StoreSettings)

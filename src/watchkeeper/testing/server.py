@@ -28,7 +28,9 @@ class EmbeddedServer:
         clock: Time as the server sees it; the host's if None.
         rule_files: Rule files instead of those that ship.
         prometheus_url: Where rules are evaluated; here if empty.
-        slack_webhook_url: Where alerts go.
+        slack_webhook_url: Where alerts go without an ``alertmanager.yml``.
+        alertmanager_config: An ``alertmanager.yml``.
+        escalation_file: An ``escalation.yml``.
         scrape_interval_s: Seconds between scrapes.
         eval_interval_s: Seconds between rule evaluations.
 
@@ -37,7 +39,7 @@ class EmbeddedServer:
         server: The parts, the store among them.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - settings, each by its name
         self,
         directory: Path,
         *,
@@ -45,6 +47,8 @@ class EmbeddedServer:
         rule_files: tuple[Path, ...] = (),
         prometheus_url: str = "",
         slack_webhook_url: str = "",
+        alertmanager_config: Path | None = None,
+        escalation_file: Path | None = None,
         scrape_interval_s: float = 1.0,
         eval_interval_s: float = 1.0,
     ) -> None:
@@ -61,6 +65,8 @@ class EmbeddedServer:
                 rule_files=rule_files,
                 prometheus_url=prometheus_url,
                 slack_webhook_url=slack_webhook_url,
+                alertmanager_config=alertmanager_config,
+                escalation_file=escalation_file,
                 scrape_interval_s=scrape_interval_s,
                 eval_interval_s=eval_interval_s,
             ),

@@ -164,11 +164,11 @@ async def test_a_get_shows_a_page_and_never_acts(
 ) -> None:
     """Scanners follow links; only the button acts, and only once."""
     incident = await rig.report(group(alert("<b>Bad</b>")))
-    token = keys.sign("acknowledge", incident.id, "alice <3", NOON_MS)
+    token = keys.sign("acknowledge", incident.id, "alice", NOON_MS)
     for method in ("GET", "HEAD", "GET"):
         page = await http.request(method, f"/ack/{token}")
         assert page.status_code == 200
-    assert "Acknowledge as alice &lt;3" in page.text
+    assert "Acknowledge as alice" in page.text
     assert '<form method="post">' in page.text
     assert "<b>Bad" not in page.text
     state = (await http.get(f"{BASE}/incidents/{incident.id}")).json()["state"]
@@ -177,7 +177,7 @@ async def test_a_get_shows_a_page_and_never_acts(
     done = await http.post(f"/ack/{token}")
     assert (done.status_code, "<h1>Acknowledged</h1>" in done.text) == (200, True)
     shown = (await http.get(f"{BASE}/incidents/{incident.id}")).json()
-    assert (shown["state"], shown["owner"]) == ("acknowledged", "alice <3")
+    assert (shown["state"], shown["owner"]) == ("acknowledged", "alice")
     assert shown["timeline"][-1]["via"] == "link"
 
 
@@ -240,3 +240,19 @@ async def test_a_link_to_what_somebody_else_acknowledged_says_who(
 
     assert page.status_code == 409
     assert "acknowledged already, by bob" in page.text
+
+
+async def test_a_link_sent_to_a_channel_asks_for_the_name(
+    rig: Rig, http: httpx.AsyncClient, keys: LinkKeys
+) -> None:
+    """Who is no user of the file says who it is; without a name nothing happens."""
+    incident = await rig.report(group())
+    token = keys.sign("acknowledge", incident.id, "team-mail", NOON_MS)
+    page = await http.get(f"/ack/{token}")
+    assert 'name="who" required' in page.text
+    assert (await http.post(f"/ack/{token}")).status_code == 400
+    done = await http.post(f"/ack/{token}", data={"who": " <Dora> "})
+
+    assert (done.status_code, "Recorded for &lt;Dora&gt;." in done.text) == (200, True)
+    shown = (await http.get(f"{BASE}/incidents/{incident.id}")).json()
+    assert shown["owner"] == "<Dora>"

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -9,11 +12,13 @@ import orjson
 import pytest
 from starlette.applications import Starlette
 from tests.alerting.escalation.rig import Rig
-from tests.alerting.escalation.samples import NOON_MS, at, group
+from tests.alerting.escalation.samples import NOON_MS, POLICIES, TEAM, at, group
 
 from watchkeeper.errors import PayloadError
+from watchkeeper.server.alerts.escalation.incident import Incident, State
 from watchkeeper.server.alerts.escalation.links import LinkKeys
 from watchkeeper.server.alerts.escalation.webhook import read_webhook
+from watchkeeper.server.alerts.notification import Delivery
 from watchkeeper.server.alerts.receivers.webhook import payload
 from watchkeeper.server.api.incidents import routes
 
@@ -140,3 +145,41 @@ async def test_a_payload_that_cannot_be_read_is_answered_400(http: httpx.AsyncCl
 
     assert answer.status_code == 400
     assert "webhook" in answer.json()["error"]
+
+
+class Upstream:
+    """An Alertmanager that keeps what it is told."""
+
+    def __init__(self) -> None:
+        self.told: list[tuple[str, str]] = []
+
+    async def tell(
+        self, kind: str, _incident: Incident, by: str, thread: Mapping[str, str]
+    ) -> Delivery:
+        """Keep it."""
+        self.told.append((kind, by))
+        return Delivery("ok", dict(thread))
+
+
+async def test_alerts_that_are_silenced_there_are_not_taken_for_ended(tmp_path: Path) -> None:
+    """While its silence holds, a message that leaves alerts out speaks only for those it names."""
+    upstream = Upstream()
+    bridge = "alertmanager: {url: 'http://127.0.0.1:9093'}\n"
+    rig = Rig(tmp_path, TEAM + POLICIES + bridge, upstream)
+    sent = read_webhook(orjson.dumps(SENT), NOON_MS).notification
+    b_fires = replace(sent, alerts=sent.alerts[:1])
+    incident = await rig.runner.on_notification(b_fires, source="am")
+    assert incident is not None
+    await rig.person(incident, "acknowledge")
+    c_fired = replace(sent.alerts[0], fingerprint="c" * 16, labels={"alertname": "Down"})
+    await rig.runner.on_notification(replace(sent, alerts=(c_fired,)), source="am")
+    ended = replace(sent, alerts=(replace(c_fired, ends_ms=NOON_MS),))
+    after = await rig.runner.on_notification(ended, source="am")
+    rig.close()
+
+    assert after is not None
+    assert after.state is State.ACKNOWLEDGED
+    assert [(a.fingerprint, a.firing) for a in after.alerts] == [
+        ("fedcba9876543210", True), ("c" * 16, False)
+    ]  # fmt: skip
+    assert upstream.told == [("acknowledged", "alice")]

@@ -13,6 +13,7 @@ import structlog
 
 from watchkeeper.clock import Clock
 from watchkeeper.errors import NotifyError, StoreError
+from watchkeeper.server.alerts.config.model import Config
 from watchkeeper.server.alerts.dispatch.alerts import ActiveAlert
 from watchkeeper.server.alerts.dispatch.engine import Engine, Flush, Task
 from watchkeeper.server.alerts.history import Row
@@ -27,7 +28,7 @@ from watchkeeper.server.alerts.notification import (
 from watchkeeper.server.rules.evaluation import Counts
 from watchkeeper.vocabulary.limits import limit
 
-__all__ = ["Courier", "Explain", "SenderKey", "Senders"]
+__all__ = ["Courier", "Explain", "SenderKey", "Senders", "reported"]
 
 SenderKey = tuple[str, str, int]
 """Receiver, kind of the integration, its place in its list."""
@@ -93,9 +94,10 @@ class Courier:
         explain: Finds links and what changed.
         external_url: Address under which people reach our UI.
         jitter: Spreads the waits.
+        acknowledge: Finds the links to acknowledge a group, and to its incident.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - parts, each by its name
         self,
         engine: Engine,
         journal: Journal,
@@ -104,6 +106,7 @@ class Courier:
         *,
         woken: Callable[[], None],
         explain: Explain,
+        acknowledge: Callable[[Notification], Awaitable[Links]] | None = None,
         external_url: str = "",
         jitter: random.Random | None = None,
     ) -> None:
@@ -113,6 +116,7 @@ class Courier:
         self._clock = clock
         self._woken = woken
         self._explain = explain
+        self._acknowledge = acknowledge
         self._external_url = external_url
         self._jitter = jitter or random.SystemRandom()
         self._senders: Senders = {}
@@ -274,13 +278,29 @@ class Courier:
             truncated=max(0, len(alerts) - most),
             key=task.message_key,
         )
+        return await self._linked(await self._explained(notification))
+
+    async def _explained(self, notification: Notification) -> Notification:
         try:
             async with asyncio.timeout(_EXPLAIN_S):
                 links, changed = await self._explain(notification)
         except Exception as error:  # noqa: BLE001 - a message without its links is better than none
-            _log.warning("links not found", group=task.key.group_key, error=type(error).__name__)
+            name = type(error).__name__
+            _log.warning("links not found", group=notification.group_key, error=name)
             return notification
         return replace(notification, links=links, changed=changed)
+
+    async def _linked(self, notification: Notification) -> Notification:
+        if self._acknowledge is None:
+            return notification
+        try:
+            found = await self._acknowledge(notification)
+        except Exception as error:  # noqa: BLE001 - as above
+            name = type(error).__name__
+            _log.warning("incident not found", group=notification.group_key, error=name)
+            return notification
+        links = replace(notification.links, acknowledge=found.acknowledge, incident=found.incident)
+        return replace(notification, links=links)
 
     async def _delivered(self, job: _Job, delivery: Delivery) -> None:
         entry = self._engine.told(job.task, self._now_ms(), delivery.thread)
@@ -370,6 +390,28 @@ class Courier:
 
     def _now_ms(self) -> int:
         return self._clock.now_ns() // 1_000_000
+
+
+def reported(flush: Flush, config: Config, external_url: str) -> Notification | None:
+    """Return what *flush* says to escalation, or None if it is to say nothing.
+
+    That is so if its receiver has no integration, or if all that fires is muted: who muted it
+    does not want to hear of it, and it has not ended either.
+    """
+    firing = [alert for alert in flush.audible if alert.ends_ms is None]
+    ended = [alert for alert in flush.alerts if alert.resolved(flush.now_ms)]
+    muted = not firing and len(ended) < len(flush.alerts)
+    route = flush.group.route
+    if muted or not config.receivers[route.receiver].integrations:
+        return None
+    return Notification(
+        receiver=route.receiver,
+        group_key=flush.group.key,
+        group_labels=flush.group.labels,
+        alerts=tuple(_shown(alert) for alert in (*firing, *ended)),
+        now_ms=flush.now_ms,
+        external_url=external_url,
+    )
 
 
 def _shown(alert: ActiveAlert) -> GroupAlert:

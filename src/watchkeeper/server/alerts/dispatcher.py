@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import random
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from urllib.parse import quote
 
@@ -14,14 +14,14 @@ import structlog
 from anyio import to_thread
 
 from watchkeeper.clock import Clock
-from watchkeeper.errors import WatchkeeperError
+from watchkeeper.errors import StoreError, WatchkeeperError
 from watchkeeper.server.alerts.config.model import Config
-from watchkeeper.server.alerts.delivery import Courier, Explain, Senders
+from watchkeeper.server.alerts.delivery import Courier, Explain, Senders, reported
 from watchkeeper.server.alerts.dispatch import alerts as alert_table
 from watchkeeper.server.alerts.dispatch import groups as group_table
 from watchkeeper.server.alerts.dispatch import persist
 from watchkeeper.server.alerts.dispatch.alerts import ActiveAlert
-from watchkeeper.server.alerts.dispatch.engine import Engine, Within
+from watchkeeper.server.alerts.dispatch.engine import Engine, Flush, Within
 from watchkeeper.server.alerts.dispatch.silences import Silence
 from watchkeeper.server.alerts.history import interrupted, prune
 from watchkeeper.server.alerts.journal import Journal
@@ -56,6 +56,10 @@ class DispatchParts:
     """Address under which people reach our UI; no links without it."""
     explain: Explain | None = None
     """Finds the links for a notification, and what changed; only the alert's page if None."""
+    escalate: Callable[[Sequence[Notification]], Awaitable[None]] | None = None
+    """Told of every group that is due and audible, firing or ended, before its receivers are."""
+    acknowledge: Callable[[Notification], Awaitable[Links]] | None = None
+    """Finds the links to acknowledge a group, and to its incident."""
     new_id: Callable[[], str] = lambda: str(uuid.uuid4())
     """Makes ids of silences and batches."""
     jitter: random.Random | None = None
@@ -90,6 +94,7 @@ class Dispatcher:
             parts.clock,
             woken=self._woken.set,
             explain=parts.explain or self._alert_page,
+            acknowledge=parts.acknowledge,
             external_url=parts.external_url,
             jitter=parts.jitter,
         )
@@ -260,10 +265,32 @@ class Dispatcher:
         if self._tidy_ms <= now_ms:
             self._tidy_ms = now_ms + _TIDY_MS
             await self._tidy(now_ms)
-        for flush in self.engine.due(now_ms):
-            self._courier.take(flush)
+        flushes = self.engine.due(now_ms)
+        again = await self._escalate(flushes)
+        for flush in flushes:
+            if flush in again:
+                self.engine.done(flush, ok=False)
+            else:
+                self._courier.take(flush)
         await self._courier.start_due(now_ms)
         return self._next_ms()
+
+    async def _escalate(self, flushes: Sequence[Flush]) -> list[Flush]:
+        """Report groups before their receivers are told; return those that must be due again."""
+        if self._parts.escalate is None or not flushes:
+            return []
+        heard = [
+            (flush, note)
+            for flush in flushes
+            if (note := reported(flush, self.engine.config, self._parts.external_url)) is not None
+        ]
+        try:
+            await self._parts.escalate([note for _, note in heard])
+        except StoreError as error:
+            _log.error("incidents not recorded", error=str(error))
+            # What fires is reported at its next turn anyway; an end would never be.
+            return [flush for flush, note in heard if note.status == "resolved"]
+        return []
 
     def _next_ms(self) -> int | None:
         wanted = (self.engine.next_due_ms(), self._courier.next_ms())

@@ -206,7 +206,9 @@ class _Links:
             "take": "Take this incident over?",
             "resolve": "Resolve this incident?",
         }[grant.verb]
-        return HTMLResponse(link_page(title, incident, verb=grant.verb, who=grant.who))
+        named = self._is_person(grant)
+        page = link_page(title, incident, verb=grant.verb, who=grant.who, named=named)
+        return HTMLResponse(page)
 
     async def act(self, request: Request) -> Response:
         token = request.path_params["token"]
@@ -214,17 +216,24 @@ class _Links:
         try:
             grant = await self._grant(token)
             incident, _ = await to_thread.run_sync(self._look, grant, token)
-            event = ByPerson(grant.verb, grant.who, "link", key=token_digest(token))
+            who = grant.who
+            if not self._is_person(grant):
+                form = await request.form(max_files=0, max_fields=10)
+                who = str(form.get("who", "")).strip()
+            event = ByPerson(grant.verb, who, "link", key=token_digest(token))
             incident = await self._runner.act(grant.incident, event)
         except IncidentError as error:
             return _page(_STATUS[error.reason], "This changed nothing", incident, str(error))
         except StoreError as error:
             return _page(503, "This was not recorded", incident, f"{error} Then try again.")
-        return _page(200, _DONE[grant.verb], incident, f"Recorded for {grant.who}.")
+        return _page(200, _DONE[grant.verb], incident, f"Recorded for {who}.")
 
     async def _grant(self, token: str) -> Grant:
         now_ms = self._clock.now_ns() // 1_000_000
         return await to_thread.run_sync(self._keys.read, token, now_ms)
+
+    def _is_person(self, grant: Grant) -> bool:
+        return grant.who in self._runner.ledger.book.users
 
     def _look(self, grant: Grant, token: str) -> tuple[Incident | None, bool]:
         with self._runner.ledger.store.state_read() as cursor:

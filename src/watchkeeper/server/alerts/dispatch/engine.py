@@ -65,6 +65,8 @@ class Flush:
     deadline_ms: int
     """When attempts end; the group is then decided anew."""
     tasks: tuple[Task, ...]
+    audible: tuple[ActiveAlert, ...] = ()
+    """Those that are not muted; none in a quiet time of the route."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,7 +207,7 @@ class Engine:
         deadline_ms = now_ms + max(group.route.group_interval_ms, _TIMEOUT_MS_MIN)
         audible = [] if self._quiet_time(group.route, now_ms) else self._audible(alerts, now_ms)
         tasks = self._tasks(group, audible, now_ms) if audible else ()
-        return Flush(group, alerts, now_ms, deadline_ms, tasks)
+        return Flush(group, alerts, now_ms, deadline_ms, tasks, tuple(audible))
 
     def _audible(self, alerts: Sequence[ActiveAlert], now_ms: int) -> list[ActiveAlert]:
         return [

@@ -8,7 +8,6 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 
 import structlog
-from anyio import to_thread
 
 from watchkeeper.clock import Clock
 from watchkeeper.errors import EscalationFileError, NotifyError, WatchkeeperError
@@ -22,8 +21,9 @@ from watchkeeper.server.alerts.escalation.model import Escalation
 from watchkeeper.server.alerts.escalation.outlets import Outlet, Outlets
 from watchkeeper.server.alerts.escalation.rows import OutgoingPage
 from watchkeeper.server.alerts.escalation.runner import EscalationRunner
+from watchkeeper.server.alerts.escalation.threads import in_thread
 from watchkeeper.server.alerts.escalation.upstream import AlertmanagerBridge
-from watchkeeper.server.alerts.notification import Links, Sender
+from watchkeeper.server.alerts.notification import Links, Notification, Sender
 from watchkeeper.server.rules.persist import StateStore
 
 __all__ = ["Escalating", "load_book", "outlets_of"]
@@ -117,6 +117,34 @@ class Escalating:
         if self._bridge is not None:
             await self._bridge.aclose()
 
+    def use(self, outlets: Outlets, book: Escalation | None = None) -> None:
+        """Tell receivers over *outlets* from now on, and go by *book* if it is given.
+
+        Whether and where an Alertmanager is told of acknowledgements stays as it was at the start.
+        """
+        self.runner.ledger.outlets = outlets
+        if book is not None:
+            self.runner.ledger.book = book
+
+    async def links_for(self, note: Notification) -> Links:
+        """Return the links to acknowledge the group of a notification, and to its incident.
+
+        Raises:
+            OSError: The keys of links cannot be read or written.
+        """
+        return await in_thread(lambda: self._group_links(note))
+
+    def _group_links(self, note: Notification) -> Links:
+        with self.runner.ledger.store.state_read() as cursor:
+            incident = rows.latest_of_group(cursor, RULES, note.group_key)
+        if incident is None or not self._url:
+            return Links()
+        shown = f"{self._url}/#/incidents/{incident.id}"
+        if incident.state is not State.TRIGGERED:
+            return Links(incident=shown)
+        token = self.keys.sign("acknowledge", incident.id, note.receiver, note.now_ms)
+        return Links(acknowledge=f"{self._url}/ack/{token}", incident=shown)
+
     async def look_upstream(self) -> None:
         """Resolve acknowledged incidents of an Alertmanager whose alerts have ended there.
 
@@ -127,7 +155,7 @@ class Escalating:
         """
         if self._bridge is None:
             return
-        for incident in await to_thread.run_sync(self._silenced):
+        for incident in await in_thread(self._silenced):
             try:
                 firing = await self._bridge.firing(incident)
             except NotifyError as error:

@@ -113,28 +113,44 @@ class Ledger:
         Raises:
             StoreError: It could not be committed.
         """
-        note = _bounded(note)
         with self.store.state_write() as cursor:
-            latest = rows.latest_of_group(cursor, source, note.group_key)
-            if note.status == "resolved":
-                if latest is None or latest.state is State.RESOLVED:
-                    return latest
-                outcome = (
-                    advance(latest, AlertsResolved(note), self.book, now_ms)
-                    if complete
-                    else Outcome(latest, (_incomplete(note),))
-                )
-                return self._write(cursor, outcome, now_ms)
-            if latest is not None and (
-                latest.state is not State.RESOLVED
-                or (latest.resolved_by != "alerts" and known_alerts(latest, note))
-            ):
-                outcome = advance(latest, Reported(note, source), self.book, now_ms)
-            elif not self._may_open(cursor, note):
-                return None
-            else:
-                outcome = opened(Reported(note, source), self.book, now_ms)
+            return self._report(cursor, note, source, now_ms, complete=complete)
+
+    def report_all(self, notes: Sequence[Notification], now_ms: int) -> list[Incident | None]:
+        """Take in what groups of our own rules say, all of it or nothing; see `report`."""
+        with self.store.state_write() as cursor:
+            return [self._report(cursor, note, RULES, now_ms, complete=True) for note in notes]
+
+    def _report(
+        self, cursor: Cursor, note: Notification, source: str, now_ms: int, *, complete: bool
+    ) -> Incident | None:
+        latest = rows.latest_of_group(cursor, source, note.group_key)
+        if latest is not None and latest.state is State.ACKNOWLEDGED and self._bridged(source):
+            # What is silenced there is left out of the message without being counted.
+            note = _merged(latest, note)
+        note = _bounded(note)
+        if note.status == "resolved":
+            if latest is None or latest.state is State.RESOLVED:
+                return latest
+            outcome = (
+                advance(latest, AlertsResolved(note), self.book, now_ms)
+                if complete
+                else Outcome(latest, (_incomplete(note),))
+            )
             return self._write(cursor, outcome, now_ms)
+        if latest is not None and (
+            latest.state is not State.RESOLVED
+            or (latest.resolved_by != "alerts" and known_alerts(latest, note))
+        ):
+            outcome = advance(latest, Reported(note, source), self.book, now_ms)
+        elif not self._may_open(cursor, note):
+            return None
+        else:
+            outcome = opened(Reported(note, source), self.book, now_ms)
+        return self._write(cursor, outcome, now_ms)
+
+    def _bridged(self, source: str) -> bool:
+        return source != RULES and self.book.bridge is not None
 
     def act(self, incident: str, event: ByPerson, now_ms: int) -> Incident:
         """Do what a person asks.
@@ -256,7 +272,7 @@ class Ledger:
             )
 
     def _tell(self, cursor: Cursor, incident: Incident, tell: Tell) -> None:
-        bridged = incident.source != RULES and self.book.bridge is not None
+        bridged = self._bridged(incident.source)
         paged: Sequence[tuple[str, str]] = rows.outlets_of(cursor, incident.id)
         for page in pages_for_tell(incident, tell, paged, self.outlets, bridged=bridged):
             rows.insert_page(cursor, page)
@@ -272,6 +288,14 @@ def unknown(incident: str) -> IncidentError:
         "Next: `watchkeeper incidents list` shows them.",
         "unknown",
     )
+
+
+def _merged(incident: Incident, note: Notification) -> Notification:
+    """Return *note* with the alerts of *incident* that it does not speak of, firing ones first."""
+    spoken = {alert.fingerprint for alert in note.alerts}
+    others = [alert for alert in incident.alerts if alert.fingerprint not in spoken]
+    every = sorted((*note.alerts, *others), key=lambda alert: not alert.firing)
+    return replace(note, alerts=tuple(every))
 
 
 def _bounded(note: Notification) -> Notification:

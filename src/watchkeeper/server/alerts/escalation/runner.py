@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 
 import structlog
-from anyio import to_thread
 
 from watchkeeper.clock import Clock
 from watchkeeper.errors import NotifyError, WatchkeeperError
@@ -17,6 +17,7 @@ from watchkeeper.server.alerts.escalation.incident import ByPerson, Entry, Incid
 from watchkeeper.server.alerts.escalation.ledger import RULES, Ledger
 from watchkeeper.server.alerts.escalation.outlets import BRIDGE, Upstream, speak
 from watchkeeper.server.alerts.escalation.rows import OutgoingPage, Verdict
+from watchkeeper.server.alerts.escalation.threads import in_thread
 from watchkeeper.server.alerts.notification import Links, Notification
 from watchkeeper.vocabulary.limits import limit
 
@@ -27,6 +28,7 @@ _IDLE_S = 60.0
 _FORGET_MS = 3_600_000
 _ANSWER_CHARS_MAX = 500
 _PAGES_READ = 5_000
+_AT_ONCE = 100
 
 _log = structlog.get_logger("watchkeeper.server.alerts")
 
@@ -65,6 +67,8 @@ class EscalationRunner:
         self._busy: dict[tuple[str, str], asyncio.Task[None]] = {}
         self._paused_ms: dict[tuple[str, str], int] = {}
         self._forgotten_ms = 0
+        self._said: dict[str, int] = {}
+        """What each firing group of ours said last."""
 
     # What happens
 
@@ -79,11 +83,33 @@ class EscalationRunner:
         Raises:
             StoreError: It could not be committed; call again.
         """
-        incident = await to_thread.run_sync(
+        incident = await in_thread(
             lambda: self.ledger.report(note, source, self._now_ms(), complete=complete)
         )
         self._woken.set()
         return incident
+
+    async def on_flushes(self, notes: Sequence[Notification]) -> None:
+        """Take in what groups of our own rules say; those that say what they said last are skipped.
+
+        Raises:
+            StoreError: It could not be committed; call again.
+        """
+        fresh = {note.group_key: (_gist(note), note) for note in notes}
+        fresh = {key: one for key, one in fresh.items() if self._said.get(key) != one[0]}
+        listed = list(fresh.items())
+        for start in range(0, len(listed), _AT_ONCE):
+            part = listed[start : start + _AT_ONCE]
+            said = [note for _, (_, note) in part]
+            found = await in_thread(partial(self.ledger.report_all, said, self._now_ms()))
+            for (key, (gist, note)), incident in zip(part, found, strict=True):
+                # What was refused is asked again: there may be room by then.
+                if note.status == "firing" and incident is not None:
+                    self._said[key] = gist
+                else:
+                    self._said.pop(key, None)
+        if listed:
+            self._woken.set()
 
     async def act(self, incident: str, event: ByPerson) -> Incident:
         """Do what a person asks; see `Ledger.act`.
@@ -92,7 +118,7 @@ class EscalationRunner:
             IncidentError: It cannot be done.
             StoreError: It could not be committed.
         """
-        found = await to_thread.run_sync(lambda: self.ledger.act(incident, event, self._now_ms()))
+        found = await in_thread(lambda: self.ledger.act(incident, event, self._now_ms()))
         self._woken.set()
         return found
 
@@ -102,7 +128,7 @@ class EscalationRunner:
         Raises:
             StoreError: It could not be committed.
         """
-        await to_thread.run_sync(lambda: self.ledger.alerts_ended(incident, self._now_ms()))
+        await in_thread(lambda: self.ledger.alerts_ended(incident, self._now_ms()))
         self._woken.set()
 
     # Life
@@ -127,7 +153,7 @@ class EscalationRunner:
             StoreError: The rows cannot be read or written.
         """
         while True:
-            await to_thread.run_sync(self.ledger.fire_timers, self._now_ms())
+            await in_thread(lambda: self.ledger.fire_timers(self._now_ms()))
             await self._start_deliveries()
             if not self._busy:
                 return
@@ -138,10 +164,10 @@ class EscalationRunner:
             wait_s = _IDLE_S
             self._woken.clear()
             try:
-                await to_thread.run_sync(self.ledger.fire_timers, self._now_ms())
+                await in_thread(lambda: self.ledger.fire_timers(self._now_ms()))
                 await self._start_deliveries()
-                await to_thread.run_sync(self._keep_up)
-                wait_s = await to_thread.run_sync(self._wait_s)
+                await in_thread(self._keep_up)
+                wait_s = await in_thread(self._wait_s)
             except WatchkeeperError as error:
                 _log.error("incidents cannot be read or written", error=str(error))
                 wait_s = 1.0
@@ -176,7 +202,7 @@ class EscalationRunner:
         self._paused_ms = {way: end for way, end in self._paused_ms.items() if end > now_ms}
         ready: dict[tuple[str, str], list[OutgoingPage]] = {}
         waiting: set[tuple[str, str, str]] = set()
-        for page in await to_thread.run_sync(self._outstanding):
+        for page in await in_thread(self._outstanding):
             way = (page.receiver, page.outlet)
             one = (*way, page.incident_id)
             # An older message about the same incident goes first: "resolved" never overtakes.
@@ -207,12 +233,12 @@ class EscalationRunner:
 
     async def _attempt(self, page: OutgoingPage) -> bool:
         """Try once to deliver a page; return whether nothing of it is left to do."""
-        begun = await to_thread.run_sync(self._begin, page)
+        begun = await in_thread(lambda: self._begin(page))
         if begun is None:
             return True
         incident, thread = begun
         try:
-            links = await to_thread.run_sync(self._links, page, self._now_ms())
+            links = await in_thread(lambda: self._links(page, self._now_ms()))
             async with asyncio.timeout(limit("notification_attempt_s_max")):
                 delivery = await speak(
                     page,
@@ -235,7 +261,7 @@ class EscalationRunner:
         else:
             answer = delivery.answer[:_ANSWER_CHARS_MAX]
             verdict = Verdict("delivered", answer, self._now_ms(), 0, delivery.thread)
-        await to_thread.run_sync(self._settle, page, verdict)
+        await in_thread(lambda: self._settle(page, verdict))
         return verdict.outcome != "pending"
 
     def _failed(self, page: OutgoingPage, error: NotifyError) -> Verdict:
@@ -286,6 +312,12 @@ class EscalationRunner:
 
     def _now_ms(self) -> int:
         return self._clock.now_ns() // 1_000_000
+
+
+def _gist(note: Notification) -> int:
+    return hash(
+        frozenset((alert.fingerprint, alert.starts_ms, alert.firing) for alert in note.alerts)
+    )
 
 
 def _entry(page: OutgoingPage, verdict: Verdict) -> Entry:

@@ -169,6 +169,7 @@ def link_page(
     verb: str = "",
     who: str = "",
     message: str = "",
+    named: bool = True,
 ) -> str:
     """Return an HTML page about a link.
 
@@ -178,6 +179,7 @@ def link_page(
         verb: What its button does; no button if it is empty.
         who: For whom the button acts.
         message: Said below the title.
+        named: Whether *who* is a person; if not, the page asks for the name.
     """
     parts = [
         "<!doctype html>",
@@ -200,9 +202,13 @@ def link_page(
         cells = "".join(f"<dt>{_html(k)}</dt><dd>{_html(v)}</dd>" for k, v in rows.items())
         parts.append(f"<dl>{cells}</dl>")
     if verb:
-        parts.append(
-            f'<form method="post"><button type="submit">{_VERBS[verb]} as {_html(who)}</button></form>'
+        name = (
+            ""
+            if named
+            else '<p><label>Your name <input name="who" required maxlength="100"></label></p>'
         )
+        label = f"{_VERBS[verb]} as {_html(who)}" if named else _VERBS[verb]
+        parts.append(f'<form method="post">{name}<button type="submit">{label}</button></form>')
     if incident is not None:
         parts.append(f'<p><a href="../#/incidents/{_html(incident.id)}">Open the incident</a></p>')
     return "".join([*parts, "</main></body></html>"])
@@ -214,6 +220,7 @@ body { font: 1.1rem/1.5 system-ui, sans-serif; margin: 0; padding: 1.5rem; }
 main { max-width: 36rem; margin: 0 auto; }
 dt { font-weight: 600; }
 dd { margin: 0 0 .5rem; overflow-wrap: anywhere; }
+input { font: inherit; padding: .6rem; width: 100%; box-sizing: border-box; }
 button { font: inherit; font-weight: 600; padding: .8rem 1.2rem; width: 100%; }
 """
 
