@@ -20,7 +20,8 @@ from watchkeeper.server.alerts.notification import Notification
 from watchkeeper.server.alerts.receivers.email_html import html
 from watchkeeper.server.alerts.receivers.fields import Fields
 from watchkeeper.server.alerts.receivers.settings import section
-from watchkeeper.server.alerts.receivers.story import Story, cut, lasted, moment, rank, tell
+from watchkeeper.server.alerts.receivers.story import Story, cut, rank, tell
+from watchkeeper.server.alerts.receivers.story_text import plain
 
 __all__ = ["Letter", "payload"]
 
@@ -101,7 +102,7 @@ def _bodies(
 ) -> None:
     own_text = fields.own_text("text", notification)
     own_html = fields.own_text("html", notification, "html")
-    message.set_content(_lines(own_text or _text(story)), cte="quoted-printable")
+    message.set_content(_lines(own_text or plain(story)), cte="quoted-printable")
     if fields.settings.get("html") == "" and own_text:
         return  # switched off
     message.add_alternative(_lines(own_html or html(story)), subtype="html", cte="quoted-printable")
@@ -115,40 +116,6 @@ def _lines(text: str) -> str:
         .encode("utf-8", "replace")
         .decode()
     )
-
-
-def _text(story: Story) -> str:
-    lines = [story.title, ""]
-    lines += [story.description, ""] if story.description else []
-    lines += [f"{action.name}: {action.url}" for action in story.actions]
-    lines += [""] if story.actions else []
-    if story.severity:
-        lines.append(f"Severity:   {story.severity}")
-    if story.ended_ms is None:
-        running = lasted(story.now_ms - story.since_ms)
-        lines.append(f"Since:      {moment(story.since_ms)} ({running})")
-    else:
-        lines.append(f"Over since: {moment(story.ended_ms)}")
-        lines.append(f"Lasted:     {lasted(story.ended_ms - story.since_ms)}")
-    if story.value:
-        lines.append(f"Value:      {story.value}")
-    if story.labels:
-        lines.append("On what:    " + ", ".join(f"{k}={v}" for k, v in story.labels))
-    if story.members:
-        lines.append("")
-    for member in story.members:
-        labels = ", ".join(f"{k}={v}" for k, v in member.labels)
-        said = " — ".join(part for part in (member.summary, labels) if part) or "same labels"
-        value = f" = {member.value}" if member.value else ""
-        word = "firing  " if member.firing else "resolved"
-        lines.append(f"* {word} {said}{value}, since {moment(member.since_ms)}")
-    if story.left_out:
-        lines.append(f"… and {story.left_out} more")
-    lines += ["", story.note] if story.note else []
-    lines += ["", f"Changed lately: {story.changed}"] if story.changed else []
-    lines += [""] if story.links else []
-    lines += [f"{link.name}: {link.url}" for link in story.links]
-    return "\n".join(lines) + "\n"
 
 
 def _clean(text: str) -> str:

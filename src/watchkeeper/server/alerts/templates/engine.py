@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Literal as OneOf
 
-from watchkeeper.server.alerts.receivers.slack_text import escaped
+from watchkeeper.server.alerts.receivers.slack_text import disarmed, escaped
 from watchkeeper.server.alerts.templates.data import Data, member, shown
 from watchkeeper.server.alerts.templates.functions import FUNCTIONS, Safe
 from watchkeeper.server.alerts.templates.gotime import Moment
@@ -36,9 +36,10 @@ from watchkeeper.vocabulary.limits import limit
 
 __all__ = ["Target", "expanded"]
 
-Target = OneOf["text", "slack", "html"]
+Target = OneOf["text", "slack", "chat", "html"]
 """Where the result goes."""
 
+_CHATS = frozenset({"slack", "chat"})
 _DEPTH_MAX = 50
 _SLACK_MAX = 40_000
 
@@ -118,10 +119,14 @@ class _Expansion:
                 return self._html.markup(str(value))
             # html/template prints nothing for a missing value.
             return self._html.value("" if value is None else shown(value))
-        return self._slack(value) if self._target == "slack" else shown(value)
+        return shown(value) if self._target == "text" else self._chat(value)
 
-    def _slack(self, value: object) -> str:
-        return str(value) if isinstance(value, Safe) else escaped(shown(value), _SLACK_MAX)
+    def _chat(self, value: object) -> str:
+        if isinstance(value, Safe):
+            return str(value)
+        return (
+            escaped(shown(value), _SLACK_MAX) if self._target == "slack" else disarmed(shown(value))
+        )
 
     def _step(self) -> None:
         self._steps_left -= 1
@@ -201,7 +206,7 @@ class _Expansion:
     def _operand(self, operand: Operand, dot: object) -> object:
         match operand:
             case Literal(value):
-                safe = isinstance(value, str) and self._target == "slack"
+                safe = isinstance(value, str) and self._target in _CHATS
                 return Safe(value) if safe else value
             case Variable(name):
                 return next(known[name] for known in reversed(self._scopes) if name in known)
@@ -218,11 +223,10 @@ class _Expansion:
                 return dot
 
     def _call(self, name: str, arguments: list[object]) -> object:
-        safe = self._target == "slack" and bool(arguments) and isinstance(arguments[0], Safe)
+        safe = self._target in _CHATS and bool(arguments) and isinstance(arguments[0], Safe)
         if safe and name in {"printf", "print", "println"}:
             arguments = [
-                one if isinstance(one, (Safe, int, float)) else self._slack(one)
-                for one in arguments
+                one if isinstance(one, (Safe, int, float)) else self._chat(one) for one in arguments
             ]
         elif safe:
             safe = all(isinstance(one, Safe) for one in arguments)
