@@ -16,6 +16,7 @@ from watchkeeper.cli import (
     escalation,
     incidents,
     log_level,
+    notify,
     oncall,
     routes,
     rules,
@@ -27,7 +28,7 @@ from watchkeeper.errors import WatchkeeperError
 __all__ = ["COMMANDS", "main", "parser"]
 
 COMMANDS = (
-    demo, serve, run, doctor, rules, routes, incidents, oncall, escalation, config, docs,
+    demo, serve, run, doctor, rules, routes, notify, incidents, oncall, escalation, config, docs,
     log_level,
 )  # fmt: skip
 """Every command's module: NAME, HELP, ``arguments(parser)`` and ``run(args) -> int``."""
