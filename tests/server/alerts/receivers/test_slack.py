@@ -20,6 +20,7 @@ from tests.server.alerts.receivers.samples import (
 )
 
 from watchkeeper.errors import NotifyError
+from watchkeeper.server.alerts.chat_text import escaped
 from watchkeeper.server.alerts.config.model import Secret
 from watchkeeper.server.alerts.notification import Notification
 from watchkeeper.server.alerts.receivers.fields import Fields
@@ -29,7 +30,6 @@ from watchkeeper.server.alerts.receivers.slack import (
     is_bot,
     payload,
 )
-from watchkeeper.server.alerts.receivers.slack_text import escaped
 from watchkeeper.testing import Answer, FakeSlack
 
 PLAIN = Fields({"channel": "#alerts"})

@@ -13,11 +13,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from watchkeeper.errors import NotifyError
+from watchkeeper.server.alerts.chat_text import disarmed
 from watchkeeper.server.alerts.config.model import Secret
 from watchkeeper.server.alerts.notification import Delivery, Notification
 from watchkeeper.server.alerts.receivers.fields import Fields
 from watchkeeper.server.alerts.receivers.settings import Settings, revealed, timeout_s
-from watchkeeper.server.alerts.receivers.slack_text import disarmed
 from watchkeeper.server.alerts.receivers.story import cut, rank, tell
 from watchkeeper.server.alerts.receivers.story_text import plain
 from watchkeeper.server.alerts.templates.store import Templates

@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 import orjson
 
 from watchkeeper.errors import NotifyError
+from watchkeeper.server.alerts.chat_text import escaped
 from watchkeeper.server.alerts.notification import Delivery, GroupAlert, Notification
 from watchkeeper.server.alerts.receivers.fields import Fields
 from watchkeeper.server.alerts.receivers.http import Answered, Poster, failure
@@ -28,7 +29,6 @@ from watchkeeper.server.alerts.receivers.settings import (
 )
 from watchkeeper.server.alerts.receivers.slack_blocks import attachment
 from watchkeeper.server.alerts.receivers.slack_own import with_own
-from watchkeeper.server.alerts.receivers.slack_text import escaped
 from watchkeeper.server.alerts.receivers.story import Story, cut, tell
 from watchkeeper.server.alerts.templates.store import Templates
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from watchkeeper.server.alerts.receivers.slack_text import escaped, link
+from watchkeeper.server.alerts.chat_text import escaped, link
 from watchkeeper.server.alerts.receivers.story import Member, Story, lasted, moment
 
 __all__ = ["COLOURS", "attachment", "when"]

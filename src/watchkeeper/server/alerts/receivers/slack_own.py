@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from watchkeeper.server.alerts.chat_text import linkable
 from watchkeeper.server.alerts.notification import Notification
 from watchkeeper.server.alerts.receivers.fields import Fields
-from watchkeeper.server.alerts.receivers.slack_text import linkable
 from watchkeeper.server.alerts.receivers.story import absolute, cut
 
 __all__ = ["with_own"]

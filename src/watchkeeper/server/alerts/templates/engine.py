@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Literal as OneOf
 
-from watchkeeper.server.alerts.receivers.slack_text import disarmed, escaped
+from watchkeeper.server.alerts.chat_text import disarmed, escaped
 from watchkeeper.server.alerts.templates.data import Data, member, shown
 from watchkeeper.server.alerts.templates.functions import FUNCTIONS, Safe
 from watchkeeper.server.alerts.templates.gotime import Moment

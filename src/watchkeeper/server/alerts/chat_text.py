@@ -1,4 +1,4 @@
-"""Text that Slack shows as it is: nothing in it links, mentions or calls anybody.
+"""Text that Slack, or another chat, shows as it is: nothing in it links, mentions or calls anybody.
 
 Source: docs.slack.dev, "Formatting message text".
 """
