@@ -9,43 +9,12 @@ from typing import Literal
 
 import pytest
 from playwright.sync_api import Browser, Locator, Page, Route, expect
+from tests.browser.visit import Visit
 
 pytestmark = pytest.mark.timeout(300)
 
 Theme = Literal["light", "dark"]
 _WAIT_MS = 20_000
-
-
-class Visit:
-    """A page under watch: what it asked for and what it complained about."""
-
-    def __init__(self, page: Page, base: str) -> None:
-        """Watch *page*, which belongs to the server at *base*."""
-        self.page = page
-        self.base = base
-        self.foreign: list[str] = []
-        self.complaints: list[str] = []
-        page.on("request", lambda request: self._asked(request.url))
-        page.on("console", lambda message: self._said(message.type, message.text))
-        page.on("pageerror", lambda error: self.complaints.append(str(error)))
-
-    def _asked(self, url: str) -> None:
-        if not url.startswith((self.base, "data:")):
-            self.foreign.append(url)
-
-    def _said(self, kind: str, text: str) -> None:
-        if kind == "error":
-            self.complaints.append(text)
-
-    def open(self, path: str) -> Page:
-        """Open a page by its address within the application."""
-        self.page.goto(f"{self.base}/#{path}")
-        return self.page
-
-    def clean(self) -> None:
-        """Assert that nothing left the host and nothing was complained about."""
-        assert [] == self.foreign
-        assert [] == self.complaints
 
 
 @pytest.fixture(params=["light", "dark"])
@@ -184,15 +153,18 @@ def test_a_log_line_shows_its_fields_and_its_trace(
 def test_the_firing_alert_and_its_message_are_shown(
     visit: Visit, theme: Theme, screenshots: Path
 ) -> None:
-    """The alert's rule, the badge in the navigation and the delivered message are there."""
+    """The alert's group, its rule, the badge in the navigation and the delivered message are there."""
     page = visit.open("/alerts")
-    rule = page.locator('[data-testid="alert-rule"][data-name="ApiErrorRate"]')
-    expect(rule).to_be_visible()
-    expect(
-        page.get_by_test_id("notification").filter(has_text="ApiErrorRate").first
-    ).to_be_visible()
+    group = page.locator('[data-testid="alert-group"][data-name="ApiErrorRate"]')
+    expect(group).to_have_attribute("data-alert-state", "active")
     expect(page.get_by_test_id("firing-count")).to_be_visible()
     page.screenshot(path=screenshots / f"alerts-{theme}.png", full_page=True)
+    page.get_by_test_id("tab-rules").click()
+    rule = page.locator('[data-testid="alert-rule"][data-name="ApiErrorRate"]')
+    expect(rule).to_have_attribute("data-alert-state", "firing")
+    page.get_by_test_id("tab-notifications").click()
+    told = page.get_by_test_id("notification").filter(has_text="ApiErrorRate").first
+    expect(told).to_be_visible()
 
     visit.clean()
 

@@ -6,6 +6,9 @@ import { Shell } from "./parts/Shell.tsx";
 import { AlertsPage } from "./pages/Alerts.tsx";
 import { Dashboard } from "./pages/Dashboard.tsx";
 import { LogsPage } from "./pages/Logs.tsx";
+import { NotificationsPage } from "./pages/Notifications.tsx";
+import { RulesPage } from "./pages/Rules.tsx";
+import { EditSilencePage, NewSilencePage, SilencePage, SilencesPage } from "./pages/Silences.tsx";
 import { TracePage } from "./pages/Trace.tsx";
 import { TracesPage } from "./pages/Traces.tsx";
 import { usePlace } from "./state/location.ts";
@@ -19,7 +22,17 @@ function Route() {
   if (page === "traces") return id === "" ? <TracesPage /> : <TracePage key={id} id={id} />;
   if (page === "logs") return <LogsPage />;
   if (page === "alerts") return <AlertsPage />;
+  if (page === "rules") return <RulesPage />;
+  if (page === "notifications") return <NotificationsPage />;
+  if (page === "silences") return <Silences id={id} />;
   return <Dashboard uid={page === "d" && id !== "" ? id : "overview"} />;
+}
+
+function Silences({ id }: { readonly id: string }) {
+  if (id === "") return <SilencesPage />;
+  if (id === "new") return <NewSilencePage />;
+  const own = id.replace(/\/edit$/, "");
+  return own === id ? <SilencePage key={id} id={id} /> : <EditSilencePage key={id} id={own} />;
 }
 
 function decoded(text: string): string {

@@ -1,4 +1,4 @@
-/** GET requests for JSON, and what can go wrong with them. */
+/** Requests with JSON, and what can go wrong with them. */
 
 import { reportDown } from "../state/health.ts";
 
@@ -33,8 +33,10 @@ function address(path: string, params: Params): string {
 
 function explain(status: number, body: string): string {
   try {
-    const parsed = JSON.parse(body) as Record<string, unknown>;
-    const message = parsed["error"] ?? parsed["message"] ?? parsed["detail"];
+    const parsed = JSON.parse(body) as Record<string, unknown> | string | null;
+    // Alertmanager's API answers with a bare text.
+    const message =
+      typeof parsed === "string" ? parsed : (parsed?.["error"] ?? parsed?.["message"] ?? parsed?.["detail"]);
     if (typeof message === "string" && message !== "") return message;
   } catch {
     // Not JSON: Tempo and Loki answer with plain text.
@@ -62,6 +64,31 @@ async function answered(path: string, params: Params, init: RequestInit): Promis
   }
 }
 
+/** The body of a good answer; throws ApiError, UnreachableError, or AbortError. */
+async function bodyOf(path: string, params: Params, init: RequestInit): Promise<string> {
+  const answer = await answered(path, params, init);
+  const body = await answer.text();
+  if (answer.ok) return body;
+  const message = explain(answer.status, body);
+  if (AWAY.has(answer.status)) {
+    // Overload is also a 503; only a server that is not ready counts as away.
+    const ready = await fetch("./-/ready", { cache: "no-store" }).catch(() => null);
+    if (!ready?.ok) {
+      reportDown();
+      throw new UnreachableError("The server is not ready.");
+    }
+  }
+  throw new ApiError(message, answer.status);
+}
+
+function parsed<T>(body: string): T {
+  try {
+    return JSON.parse(body) as T;
+  } catch {
+    throw new ApiError("The answer is not JSON. Is another program listening here?", 200);
+  }
+}
+
 /** Fetch JSON; throws ApiError, UnreachableError, or AbortError when `signal` says so. */
 export async function getJson<T>(
   path: string,
@@ -71,25 +98,18 @@ export async function getJson<T>(
 ): Promise<T> {
   const init: RequestInit = { headers: { Accept: "application/json", ...headers } };
   if (signal) init.signal = signal;
-  const answer = await answered(path, params, init);
-  const body = await answer.text();
-  if (!answer.ok) {
-    const message = explain(answer.status, body);
-    if (AWAY.has(answer.status)) {
-      // Overload is also a 503; only a server that is not ready counts as away.
-      const ready = await fetch("./-/ready", { cache: "no-store" }).catch(() => null);
-      if (!ready?.ok) {
-        reportDown();
-        throw new UnreachableError("The server is not ready.");
-      }
-    }
-    throw new ApiError(message, answer.status);
+  return parsed<T>(await bodyOf(path, params, init));
+}
+
+/** Change something with a JSON body; throws as `getJson`. An empty answer is undefined. */
+export async function sendJson<T>(method: "POST" | "DELETE", path: string, value?: unknown): Promise<T> {
+  const init: RequestInit = { method, headers: { Accept: "application/json" } };
+  if (value !== undefined) {
+    init.headers = { Accept: "application/json", "Content-Type": "application/json" };
+    init.body = JSON.stringify(value);
   }
-  try {
-    return JSON.parse(body) as T;
-  } catch {
-    throw new ApiError("The answer is not JSON. Is another program listening here?", answer.status);
-  }
+  const body = await bodyOf(path, {}, init);
+  return body === "" ? (undefined as T) : parsed<T>(body);
 }
 
 export function isAbort(error: unknown): boolean {

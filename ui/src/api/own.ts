@@ -95,6 +95,8 @@ function asRecord(labels: unknown): Record<string, string> {
 export interface Status {
   readonly version?: string;
   readonly started_ms?: number;
+  /** What was wrong at the last load of rules, by file. */
+  readonly rule_errors?: Readonly<Record<string, string>>;
 }
 
 export function status(signal?: AbortSignal): Promise<Status> {

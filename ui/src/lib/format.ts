@@ -154,6 +154,8 @@ export function formatCount(value: number): string {
   return value.toLocaleString("en-US");
 }
 
+const WEEKDAYS = ["Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"];
+
 function two(value: number): string {
   return String(value).padStart(2, "0");
 }
@@ -176,4 +178,11 @@ export function formatMoment(ms: number, now: number, millis = false): string {
   const day = formatDay(ms);
   const time = formatTime(ms, millis);
   return day === formatDay(now) ? time : `${day} ${time}`;
+}
+
+/** `Mon 14:03` within a week, else with the day: for what lies ahead. */
+export function formatWeekday(ms: number, now: number = Date.now()): string {
+  const time = formatTime(ms).slice(0, 5);
+  if (Math.abs(ms - now) > 6 * 86_400_000) return `${formatDay(ms)} ${time}`;
+  return `${WEEKDAYS[new Date(ms).getDay()]} ${time}`;
 }

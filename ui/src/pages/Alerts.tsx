@@ -1,127 +1,137 @@
-/** Rules, the alerts they raised, and whom they told. */
+/** What is wrong now, grouped as people are told of it. */
 
 import { useMemo } from "preact/hooks";
-import { notifications } from "../api/own.ts";
-import { rules, type Rule } from "../api/prometheus.ts";
-import { Notifications } from "../parts/alerts/Notifications.tsx";
-import { RuleRow } from "../parts/alerts/RuleRow.tsx";
+import { activeAlerts, alertGroups, silences } from "../api/alertmanager.ts";
+import { alerts as ruleAlerts } from "../api/prometheus.ts";
+import { labelsKey, shownGroups, type ShownGroup } from "../lib/alertgroups.ts";
+import { parseNumber } from "../lib/frame.ts";
+import { filtersOf, matcherText } from "../lib/matchers.ts";
+import { linkTo } from "../lib/route.ts";
+import { type Around, GroupCard } from "../parts/alerts/GroupCard.tsx";
+import { RuleErrors } from "../parts/alerts/RuleErrors.tsx";
+import { AlertTabs } from "../parts/alerts/Tabs.tsx";
+import { FilterBar } from "../parts/alerts/FilterBar.tsx";
 import { Page } from "../parts/Page.tsx";
 import { Empty, Failure, Loading } from "../parts/States.tsx";
-import { useAsked } from "../state/asked.ts";
-import { useLive } from "../state/live.ts";
+import { useBeat } from "../state/beat.ts";
 import { setParams, usePlace } from "../state/location.ts";
+import { usePolled } from "../state/polled.ts";
+import { Told } from "./Notifications.tsx";
+import { Rules } from "./Rules.tsx";
 
-const STATES = ["firing", "pending", "inactive"] as const;
-const LISTED = 200;
-
-export type RuleState = (typeof STATES)[number];
-
-export function stateOfRule(rule: Rule): RuleState {
-  if (rule.state) return rule.state;
-  const states = new Set((rule.alerts ?? []).map(({ state }) => state));
-  return states.has("firing") ? "firing" : states.has("pending") ? "pending" : "inactive";
-}
+const GROUPS_MOST = 100;
 
 export function AlertsPage() {
-  const live = useLive(5);
+  const now = useBeat(5);
   const { params } = usePlace();
-  const found = useAsked(rules, [live.now]);
-  const told = useAsked((signal) => notifications(LISTED, signal), [live.now]);
-  const wanted = params.get("state") ?? "";
   const name = params.get("name") ?? "";
-  const all = useMemo(
-    () =>
-      (found.data ?? [])
-        .flatMap((group) => group.rules.map((rule) => ({ rule, group: group.name })))
-        .filter(({ rule }) => rule.type === "alerting")
-        .sort((a, b) => order(a.rule) - order(b.rule)),
-    [found.data],
-  );
-  const inState = (rule: Rule, state: string): boolean =>
-    stateOfRule(rule) === state && !(state === "firing" && isQuiet(rule));
-  const shown = all.filter(
-    ({ rule }) => (wanted === "" || inState(rule, wanted)) && (name === "" || rule.name === name),
-  );
+  const receiver = params.get("receiver") ?? "";
+  const shown = params.get("state") ?? "";
+  const filters = filtersOf(params.getAll("filter"));
+  const named = name === "" ? [] : [matcherText({ name: "alertname", op: "=", value: name })];
+  const asked = JSON.stringify([filters, name, receiver]);
+  const found = usePolled((signal) => alertGroups([...filters, ...named], receiver, signal), now, asked);
+  const groups = useMemo(() => shownGroups(found.data ?? []), [found.data]);
+  const around = useAround(now, groups);
+  const wanted = groups.filter((group) => shown === "" || stateOfGroup(group) === shown);
+  const trouble = groups.filter(({ quiet }) => !quiet);
+  const ready = found.data !== null && !found.stale;
+  const state = found.error !== null && !ready ? "error" : !ready ? "loading" : wanted.length === 0 ? "empty" : "data";
   return (
-    <Page title="Alerts" subtitle="What is wrong now, and who was told." testid="page-alerts" live={live}>
-      <div class="alert-filters">
-        {STATES.map((state) => {
-          const count = all.filter(({ rule }) => inState(rule, state)).length;
-          return (
-            <button
-              key={state}
-              type="button"
-              class="button"
-              aria-pressed={wanted === state}
-              data-testid={`state-${state}`}
-              onClick={() => setParams({ state: wanted === state ? null : state })}
-            >
-              <span class={`dot dot-${state}`} /> {state} <b>{count}</b>
-            </button>
-          );
-        })}
-        {name !== "" && (
-          <button type="button" class="chip" onClick={() => setParams({ name: null })}>
-            {name} ×
-          </button>
-        )}
-      </div>
-      <section class="panel" data-testid="alert-rules" data-state={stateOf(found.data, found.error, shown.length)}>
-        {found.error !== null && !found.data && <Failure message={found.error} />}
-        {found.error === null && !found.data && <Loading what="Loading the rules" />}
-        {found.data && all.length === 0 && (
-          <Empty title="There are no alert rules">
-            <span>Start the server with a rule file, or without one to use the rules that ship with it.</span>
-          </Empty>
-        )}
-        {found.data && all.length > 0 && shown.length === 0 && (
-          <Empty title={wanted === "" ? "No rule has this name" : `No rule is ${wanted}`}>
-            <button type="button" class="button" onClick={() => setParams({ state: null, name: null })}>
-              Show all rules
+    <Page title="Alerts" subtitle="What is wrong now, and who is told." testid="page-alerts" live={null}>
+      <AlertTabs />
+      <RuleErrors now={now} />
+      <FilterBar
+        filters={filters}
+        name={name}
+        receiver={receiver}
+        state={shown}
+        pending={around.pending}
+        active={trouble.filter((group) => stateOfGroup(group) === "active").length}
+        suppressed={trouble.filter((group) => stateOfGroup(group) === "suppressed").length}
+      />
+      <section class="groups" data-testid="alert-groups" data-state={state} aria-busy={found.stale}>
+        {state === "error" && <Failure message={found.error ?? ""} />}
+        {state === "loading" && <Loading what="Loading the alerts" />}
+        {ready && trouble.length === 0 && shown === "" && <Calm filtered={filters.length > 0 || name !== "" || receiver !== ""} name={name} />}
+        {ready && wanted.length === 0 && shown !== "" && (
+          <Empty title={shown === "active" ? "Nothing fires that somebody would be told of" : "Nothing is muted"}>
+            <button type="button" class="button" onClick={() => setParams({ state: null })}>
+              Show all alerts
             </button>
           </Empty>
         )}
-        {shown.map(({ rule, group }) => (
-          <RuleRow
-            key={`${group}/${rule.name}/${rule.query}`}
-            rule={rule}
-            group={group}
-            state={stateOfRule(rule)}
-            quiet={isQuiet(rule)}
-            open={name !== ""}
-            now={live.now}
-          />
-        ))}
+        {ready && wanted.slice(0, GROUPS_MOST).map((group) => <GroupCard key={group.key} group={group} around={around} />)}
+        {ready && wanted.length > GROUPS_MOST && (
+          <p class="faint">
+            {wanted.length - GROUPS_MOST} more groups are not shown. Narrow them down with a label.
+          </p>
+        )}
       </section>
-      <section class="row">
-        <div class="row-head">
-          <h2>Notifications</h2>
-          <p>What was sent to whom, newest first.</p>
-        </div>
-        <div class="panel" data-testid="notifications" data-state={stateOf(told.data, told.error, told.data?.length ?? 0)}>
-          {told.error !== null && !told.data && <Failure message={told.error} />}
-          {told.error === null && !told.data && <Loading />}
-          {told.data && <Notifications entries={told.data} name={name} now={live.now} />}
-        </div>
-      </section>
+      {name !== "" && (
+        <>
+          <section class="row">
+            <div class="row-head">
+              <h2>Its rule</h2>
+            </div>
+            <Rules now={now} name={name} />
+          </section>
+          <section class="row">
+            <div class="row-head">
+              <h2>Notifications</h2>
+              <p>What was sent to whom, newest first.</p>
+            </div>
+            <Told now={now} name={name} />
+          </section>
+        </>
+      )}
     </Page>
   );
 }
 
-/** Whether nobody is told: a watchdog fires always, to show that alerting works. */
-function isQuiet(rule: Rule): boolean {
-  return rule.labels?.["severity"] === "none";
+function stateOfGroup(group: ShownGroup): "active" | "suppressed" {
+  return group.active > 0 ? "active" : "suppressed";
 }
 
-function stateOf(data: unknown, error: string | null, count: number): string {
-  if (!data) return error === null ? "loading" : "error";
-  return count === 0 ? "empty" : "data";
+/** Silences, names and values: what groups do not say themselves. */
+function useAround(now: number, groups: readonly ShownGroup[]): Around {
+  const alerts = groups.flatMap((group) => group.alerts);
+  const known = new Set(alerts.map(({ fingerprint }) => fingerprint));
+  // Who holds alerts back may not be among those that the filters let through.
+  const hidden = alerts.some(({ status }) => status.inhibitedBy.some((each) => !known.has(each)));
+  const kept = usePolled(silences, now, "silences");
+  const rules = usePolled(ruleAlerts, now, "values");
+  const others = usePolled((signal) => (hidden ? activeAlerts([], signal) : Promise.resolve([])), now, hidden ? "all" : "none");
+  return useMemo(
+    () => ({
+      now,
+      silences: new Map((kept.data ?? []).map((each) => [each.id, each])),
+      names: new Map(
+        [...alerts, ...(others.data ?? [])].map(({ fingerprint, labels }) => [fingerprint, labels["alertname"] ?? ""]),
+      ),
+      pending: (rules.data ?? []).filter(({ state }) => state === "pending").length,
+      values: new Map((rules.data ?? []).map(({ labels, value }) => [labelsKey(labels), parseNumber(value)])),
+    }),
+    [now, groups, kept.data, rules.data, others.data],
+  );
 }
 
-/** Trouble first, and of that what wakes people; a rule that cannot run counts as trouble. */
-function order(rule: Rule): number {
-  if (isQuiet(rule)) return 100;
-  const urgent = rule.labels?.["severity"] === "page" ? 0 : 1;
-  const broken = rule.health === "err" ? 0.5 : 0;
-  return (STATES.indexOf(stateOfRule(rule)) - broken) * 10 + urgent;
+function Calm({ filtered, name }: { readonly filtered: boolean; readonly name: string }) {
+  const { params } = usePlace();
+  if (!filtered) {
+    return (
+      <Empty title="No alert fires">
+        <span>
+          Alerts appear here as soon as one does. <a href={linkTo("/rules", params)}>See what is watched</a>
+        </span>
+      </Empty>
+    );
+  }
+  return (
+    <Empty title={name === "" ? "No alert has these labels" : `${name} does not fire now`}>
+      <button type="button" class="button" onClick={() => setParams({ filter: null, name: null, receiver: null })}>
+        Show all alerts
+      </button>
+    </Empty>
+  );
 }

@@ -2,21 +2,21 @@
 
 import type { ComponentChildren } from "preact";
 import { useEffect, useRef, useState } from "preact/hooks";
+import { troubleCount } from "../api/alertmanager.ts";
 import { isAbort } from "../api/http.ts";
 import { type BoardEntry, boards } from "../api/own.ts";
-import { alerts } from "../api/prometheus.ts";
 import { formatTime } from "../lib/format.ts";
 import { linkTo } from "../lib/route.ts";
 import { health, recoveries } from "../state/health.ts";
 import { useKeys } from "../state/keys.ts";
-import { refreshNow } from "../state/live.ts";
+import { asked, refreshNow } from "../state/live.ts";
 import { currentPlace, go, setParams, usePlace } from "../state/location.ts";
 import { useStore } from "../state/store.ts";
 import { theme, toggleTheme } from "../state/theme.ts";
 import { Help } from "./Help.tsx";
 import { Icon, type IconName } from "./icons.tsx";
 
-const ALERTS_EVERY_MS = 10_000;
+const COUNT_EVERY_MS = 10_000;
 
 const STANDARD: readonly BoardEntry[] = [
   { uid: "overview", title: "Overview", description: "" },
@@ -36,44 +36,44 @@ function useBoards(): readonly BoardEntry[] {
   return found;
 }
 
-/** How many alerts fire; null while that is unknown. */
-function useFiring(): number | null {
+/** A number that is asked for every ten seconds; null while it is unknown. */
+function useCount(ask: (signal: AbortSignal) => Promise<number>): number | null {
   const recovered = useStore(recoveries);
+  const manual = useStore(asked);
   const [count, setCount] = useState<number | null>(null);
   useEffect(() => {
     const abort = new AbortController();
-    const ask = async (): Promise<void> => {
+    const look = async (): Promise<void> => {
       try {
-        const found = await alerts(abort.signal);
-        // A watchdog always fires and tells nobody; it is no trouble.
-        const trouble = found.filter(
-          ({ state, labels }) => state === "firing" && labels["severity"] !== "none",
-        );
-        setCount(trouble.length);
+        setCount(await ask(abort.signal));
       } catch (error) {
         if (!isAbort(error)) setCount(null);
       }
     };
-    void ask();
-    const beat = setInterval(() => !document.hidden && void ask(), ALERTS_EVERY_MS);
+    void look();
+    const beat = setInterval(() => !document.hidden && void look(), COUNT_EVERY_MS);
     return () => {
       clearInterval(beat);
       abort.abort();
     };
-  }, [recovered]);
+  }, [recovered, manual]);
   return count;
 }
 
 interface NavLinkProps {
   readonly path: string;
+  /** Other pages that belong to it. */
+  readonly also?: readonly string[];
   readonly icon: IconName;
   readonly title: string;
   readonly badge?: number | null;
+  readonly badgeId?: string;
+  readonly badgeMeans?: string;
 }
 
-function NavLink({ path, icon, title, badge = null }: NavLinkProps) {
+function NavLink({ path, also = [], icon, title, badge = null, badgeId = "", badgeMeans = "" }: NavLinkProps) {
   const place = usePlace();
-  const here = place.path === path || place.path.startsWith(`${path}/`);
+  const here = [path, ...also].some((each) => place.path === each || place.path.startsWith(`${each}/`));
   return (
     <a
       class="nav-link"
@@ -90,7 +90,7 @@ function NavLink({ path, icon, title, badge = null }: NavLinkProps) {
       )}
       <span class="nav-text">{title}</span>
       {badge !== null && badge > 0 && (
-        <span class="badge" data-testid="firing-count" title={`${badge} firing`}>
+        <span class="badge" data-testid={badgeId} title={`${badge} ${badgeMeans}`}>
           {badge}
         </span>
       )}
@@ -124,7 +124,7 @@ function jump(path: string): void {
 
 export function Shell({ children }: { readonly children: ComponentChildren }) {
   const entries = useBoards();
-  const firing = useFiring();
+  const firing = useCount(troubleCount);
   const shade = useStore(theme);
   const [help, setHelp] = useState(false);
   useKeys({
@@ -136,6 +136,7 @@ export function Shell({ children }: { readonly children: ComponentChildren }) {
     t: () => jump("/traces"),
     l: () => jump("/logs"),
     a: () => jump("/alerts"),
+    s: () => jump("/silences"),
     "/": () => document.querySelector<HTMLElement>("[data-search]")?.focus(),
     Escape: () => setParams({ panel: null }),
   });
@@ -159,7 +160,15 @@ export function Shell({ children }: { readonly children: ComponentChildren }) {
           <p class="nav-title">Look closer</p>
           <NavLink path="/traces" icon="traces" title="Traces" />
           <NavLink path="/logs" icon="logs" title="Logs" />
-          <NavLink path="/alerts" icon="alerts" title="Alerts" badge={firing} />
+          <NavLink
+            path="/alerts"
+            also={["/silences", "/rules", "/notifications"]}
+            icon="alerts"
+            title="Alerts"
+            badge={firing}
+            badgeId="firing-count"
+            badgeMeans="firing"
+          />
         </div>
         <div class="nav-foot">
           <button

@@ -15,7 +15,8 @@ export interface Live {
   readonly refresh: number;
 }
 
-const asked = new Store(0);
+/** Counts how often somebody asked to refresh. */
+export const asked = new Store(0);
 const zoomedFrom = new Store<readonly TimeRange[]>([]);
 
 /** Ask again at once. */

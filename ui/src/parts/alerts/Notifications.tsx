@@ -3,7 +3,7 @@
 import type { Notification } from "../../api/own.ts";
 import { formatAge, formatMoment } from "../../lib/format.ts";
 import { Empty } from "../States.tsx";
-import { LabelChips } from "./RuleRow.tsx";
+import { LabelChips } from "./LabelChips.tsx";
 
 interface Props {
   readonly entries: readonly Notification[];
@@ -31,7 +31,7 @@ export function Notifications({ entries, name, now }: Props) {
     );
   }
   return (
-    <table class="data">
+    <table class="data cards">
       <thead>
         <tr>
           <th scope="col">Time</th>

@@ -1,12 +1,14 @@
 /** One alert rule: its state, its alerts and what to do about them. */
 
 import { useState } from "preact/hooks";
-import type { Alert, Labels, Rule } from "../../api/prometheus.ts";
+import type { Alert, Rule } from "../../api/prometheus.ts";
 import { formatAge, formatMoment, formatValue } from "../../lib/format.ts";
 import { parseNumber } from "../../lib/frame.ts";
-import { safeLink } from "../../lib/route.ts";
 import { Copy } from "../Copy.tsx";
 import { Icon } from "../icons.tsx";
+import { LabelChips } from "./LabelChips.tsx";
+import { Severity } from "./Severity.tsx";
+import { Links, OtherAnnotations } from "./Links.tsx";
 
 interface Props {
   readonly rule: Rule;
@@ -17,8 +19,6 @@ interface Props {
   readonly open: boolean;
   readonly now: number;
 }
-
-const SEVERITY_TONES: Record<string, string> = { page: "red", critical: "red", ticket: "amber", warning: "amber" };
 
 export function RuleRow({ rule, group, state, quiet, open: first, now }: Props) {
   const alerts = rule.alerts ?? [];
@@ -36,7 +36,7 @@ export function RuleRow({ rule, group, state, quiet, open: first, now }: Props) 
           {state}
         </span>
         <h3>{rule.name}</h3>
-        {severity !== "" && <span class={`tag tag-${SEVERITY_TONES[severity] ?? "plain"}`}>{severity}</span>}
+        <Severity name={severity} />
         {rule.health === "err" && <span class="tag tag-red">cannot be evaluated</span>}
         <span class="rule-summary">{alerts[0]?.annotations["summary"] ?? ""}</span>
         <span class="rule-since">
@@ -68,7 +68,7 @@ export function RuleRow({ rule, group, state, quiet, open: first, now }: Props) 
 }
 
 function AlertCard({ alert, now }: { readonly alert: Alert; readonly now: number }) {
-  const { summary, description, ...others } = alert.annotations;
+  const { summary, description } = alert.annotations;
   const since = Date.parse(alert.activeAt);
   const value = parseNumber(alert.value);
   return (
@@ -95,67 +95,7 @@ function AlertCard({ alert, now }: { readonly alert: Alert; readonly now: number
         <Links annotations={alert.annotations} />
       </p>
       <LabelChips labels={alert.labels} />
-      <OtherAnnotations annotations={others} />
+      <OtherAnnotations annotations={alert.annotations} />
     </div>
-  );
-}
-
-/** A link to a page of this UI, written as an address that begins with `/#/`. */
-function ownLink(address: string): string | null {
-  return address.startsWith("/#/") ? address.slice(1) : null;
-}
-
-function Links({ annotations }: { readonly annotations: Labels }) {
-  const runbook = annotations["runbook_url"] ?? "";
-  const board = annotations["dashboard_url"] ?? "";
-  const runbookLink = safeLink(runbook);
-  const boardLink = ownLink(board) ?? safeLink(board);
-  return (
-    <span class="alert-links">
-      {runbookLink ? (
-        <a href={runbookLink} target="_blank" rel="noreferrer noopener" data-testid="runbook">
-          Runbook
-        </a>
-      ) : (
-        runbook !== "" && (
-          <span>
-            Runbook <code>{runbook}</code>
-          </span>
-        )
-      )}
-      {boardLink && (
-        <a href={boardLink} data-testid="alert-dashboard">
-          Dashboard
-        </a>
-      )}
-    </span>
-  );
-}
-
-export function LabelChips({ labels }: { readonly labels: Labels }) {
-  return (
-    <p class="labels">
-      {Object.keys(labels)
-        .filter((name) => name !== "alertname" && name !== "severity")
-        .sort()
-        .map((name) => (
-          <code key={name}>
-            {name}={labels[name]}
-          </code>
-        ))}
-    </p>
-  );
-}
-
-function OtherAnnotations({ annotations }: { readonly annotations: Labels }) {
-  const names = Object.keys(annotations).filter((name) => name !== "runbook_url" && name !== "dashboard_url");
-  return (
-    <>
-      {names.map((name) => (
-        <p key={name}>
-          <span class="faint">{name}</span> {annotations[name]}
-        </p>
-      ))}
-    </>
   );
 }
