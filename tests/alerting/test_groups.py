@@ -8,7 +8,12 @@ import pytest
 from tests.alerting.play import Play, config, hook, ms, root
 
 from watchkeeper.server.alerts.config.model import Matcher, Route
-from watchkeeper.server.alerts.dispatch.alerts import ActiveAlert, AlertTable, fingerprint
+from watchkeeper.server.alerts.dispatch.alerts import (
+    ActiveAlert,
+    AlertTable,
+    LabelsOrder,
+    fingerprint,
+)
 from watchkeeper.server.alerts.dispatch.groups import GroupTable, labels_text, routes_for
 
 
@@ -194,3 +199,11 @@ def test_an_alert_whose_sender_could_not_reach_us_is_not_resolved_at_once() -> N
     second.until(3700)
 
     assert [("test 1-3660",)] == [alerts for _, alerts in second.told()]
+
+
+def test_labels_are_in_prometheus_order() -> None:
+    """Fewer first; then who lacks the first name that differs; then by value."""
+    wanted = [{}, {"b": "1"}, {"a": "1"}, {"a": "2"}, {"b": "1", "c": "1"}, {"a": "0", "b": "9"}]
+    found = sorted(reversed(wanted), key=LabelsOrder)
+
+    assert wanted == found

@@ -6,7 +6,7 @@ Source: Alertmanager's ``api/v2/openapi.yaml``; ``amtool`` and Prometheus work a
 from __future__ import annotations
 
 import uuid
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import orjson
@@ -19,7 +19,7 @@ from starlette.routing import Route
 from watchkeeper.errors import MatcherError, SilenceError, StoreError
 from watchkeeper.server.alerts.config.matchers import parse_matcher
 from watchkeeper.server.alerts.config.model import Matcher
-from watchkeeper.server.alerts.dispatch.alerts import ActiveAlert, pushed
+from watchkeeper.server.alerts.dispatch.alerts import ActiveAlert, LabelsOrder, pushed
 from watchkeeper.server.alerts.dispatch.engine import Engine, Status, alert_order
 from watchkeeper.server.alerts.dispatch.groups import Group, routes_for
 from watchkeeper.server.alerts.dispatch.inhibit import matched
@@ -276,8 +276,7 @@ class _Api:
 
 
 def _group_order(group: Group) -> tuple[Any, ...]:
-    labels: Mapping[str, str] = group.labels
-    return len(labels), sorted(labels.items()), group.route.receiver
+    return LabelsOrder(group.labels), group.route.receiver
 
 
 def _silence_order(silence: Silence, now_ms: int) -> tuple[int, int]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 
 from watchkeeper.vocabulary.limits import limit
 
-__all__ = ["REFUSED", "ActiveAlert", "AlertTable", "fingerprint", "pushed"]
+__all__ = ["REFUSED", "ActiveAlert", "AlertTable", "LabelsOrder", "fingerprint", "pushed"]
 
 REFUSED = "alerts_full"
 """The reason under which alerts beyond `alerts_max` are counted."""
@@ -35,6 +35,46 @@ def fingerprint(labels: Mapping[str, str]) -> str:
     for byte in text:
         hashed = ((hashed ^ byte) * _PRIME) & _MASK
     return f"{hashed:016x}"
+
+
+class LabelsOrder:
+    """Sorts label sets as Prometheus' ``LabelSet.Before`` does.
+
+    Fewer labels come first; then, at the first name in which two differ, the one without it, or
+    the one with the smaller value.
+    """
+
+    __slots__ = ("_names", "_values")
+
+    def __init__(self, labels: Mapping[str, str]) -> None:
+        self._names = tuple(sorted(labels))
+        self._values = tuple(labels[name] for name in self._names)
+
+    def __eq__(self, other: object) -> bool:
+        """Compare the labels."""
+        return isinstance(other, LabelsOrder) and (self._names, self._values) == (
+            other._names,
+            other._values,
+        )
+
+    def __hash__(self) -> int:
+        """Agree with equality."""
+        return hash((self._names, self._values))
+
+    def __lt__(self, other: LabelsOrder) -> bool:
+        """Tell whether these come first."""
+        if self._names == other._names:
+            return self._values < other._values
+        if len(self._names) != len(other._names):
+            return len(self._names) < len(other._names)
+        for name, value, theirs, their_value in zip(
+            self._names, self._values, other._names, other._values, strict=True
+        ):
+            if name != theirs:
+                return name > theirs
+            if value != their_value:
+                return value < their_value
+        return False
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from hashlib import sha256
 from typing import Any
 
 from watchkeeper.server.alerts.config.model import Config, Integration, Route
-from watchkeeper.server.alerts.dispatch.alerts import ActiveAlert, AlertTable
+from watchkeeper.server.alerts.dispatch.alerts import ActiveAlert, AlertTable, LabelsOrder
 from watchkeeper.server.alerts.dispatch.decide import LogEntry, LogKey, reason
 from watchkeeper.server.alerts.dispatch.groups import Group, GroupTable
 from watchkeeper.server.alerts.dispatch.inhibit import Inhibitor
@@ -322,4 +322,4 @@ def alert_order(alert: ActiveAlert) -> tuple[object, ...]:
     """Return what Alertmanager sorts a group's alerts by: job, instance, then all labels."""
     labels = alert.labels
     first = tuple((name not in labels, labels.get(name, "")) for name in ("job", "instance"))
-    return (*first, len(labels), sorted(labels.items()))
+    return (*first, LabelsOrder(labels))
