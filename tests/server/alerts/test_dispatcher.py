@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from pathlib import Path
 from typing import NoReturn
 
 import psutil
@@ -307,6 +308,31 @@ async def test_silences_survive_a_restart(store: Store, clock: FixedClock) -> No
     assert [("firing", 1)] == ops.told()
     with pytest.raises(SilenceError):
         await desk.dispatcher.expire_silence("?")
+
+
+async def test_a_state_file_of_an_earlier_version_is_taken_up(
+    tmp_path: Path, clock: FixedClock
+) -> None:
+    """Tables and columns that it lacks are added; its notifications are still listed."""
+    with Store.open(tmp_path / "d", clock=clock) as store, store.state_write() as cursor:
+        for column in ("group_key", "integration", "reason", "alerts"):
+            cursor.execute(f"ALTER TABLE notifications DROP COLUMN {column}")
+        for table in ("alerts", "alert_inbox", "silences", "notification_log"):
+            cursor.execute(f"DROP TABLE {table}")
+        cursor.execute(
+            "INSERT INTO notifications VALUES ('i', 'k', 'Old', '{}', '{}', 'firing', 'slack',"
+            " 1, 1, NULL, 1, 'pending', 'x')"
+        )
+    for _ in range(2):
+        with Store.open(tmp_path / "d", clock=clock) as store:
+            ops = Scripted()
+            desk = Desk(store, clock, ops=ops)
+            desk.record(event("a"))
+            await desk.after(0)
+            rows = desk.rows()
+
+    assert ["A", "Old"] == [row["rule"] for row in rows]
+    assert "failed" == rows[1]["outcome"]
 
 
 async def test_an_alert_that_flaps_does_not_page_every_time(

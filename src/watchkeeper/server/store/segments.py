@@ -347,6 +347,8 @@ def _check(cursor: duckdb.DuckDBPyConnection, segment: Segment) -> None:
             accepted=f"up to {schema.FORMAT_VERSION}",
             next_step="use a newer watchkeeper, or another --data-dir",
         )
+    elif segment.signal == "state":
+        cursor.execute(_SCHEMAS["state"])  # adds the tables and columns of later versions
     cursor.execute("COMMIT")
 
 
