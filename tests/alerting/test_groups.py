@@ -204,6 +204,7 @@ def test_an_alert_whose_sender_could_not_reach_us_is_not_resolved_at_once() -> N
 def test_labels_are_in_prometheus_order() -> None:
     """Fewer first; then who lacks the first name that differs; then by value."""
     wanted = [{}, {"b": "1"}, {"a": "1"}, {"a": "2"}, {"b": "1", "c": "1"}, {"a": "0", "b": "9"}]
-    found = sorted(wanted[::-1], key=LabelsOrder)
+    wanted_last_first = wanted[::-1]
+    found = sorted(wanted_last_first, key=LabelsOrder)
 
     assert wanted == found
