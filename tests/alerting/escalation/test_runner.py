@@ -287,3 +287,27 @@ async def test_a_receiver_that_hangs_delays_neither_the_others_nor_the_timers(ri
         await rig.runner.stop()
 
     assert rig.boxes["bob-phone"].words() == ["firing"]
+
+
+async def test_a_clock_that_is_set_back_delays_no_step(rig: Rig) -> None:
+    """The next step comes after its wait, whatever the host's clock says meanwhile."""
+    await rig.report(group())
+    await rig.wait(3)
+    rig.clock.jump(-7_200)
+    await rig.runner.settle()
+    await rig.wait(2)
+
+    assert rig.boxes["bob-phone"].words() == ["firing"]
+
+
+async def test_many_groups_at_once_are_one_commit_in_a_hundred(rig: Rig) -> None:
+    """Groups that a turn reports are taken in together; the same report again changes nothing."""
+    notes = [group(key=f"group {n}") for n in range(110)]
+    await rig.runner.on_flushes(notes)
+    await rig.runner.on_flushes(notes)
+    await rig.runner.settle()
+
+    assert rig.sql("SELECT count(*) FROM incidents") == [(110,)]
+    assert len(rig.boxes["alice-phone"].got) == 110
+    await rig.runner.on_flushes([group(alert(ended=True), key="group 7")])
+    assert rig.sql("SELECT count(*) FROM incidents WHERE state = 'resolved'") == [(1,)]

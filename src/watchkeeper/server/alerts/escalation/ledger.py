@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 import structlog
@@ -94,6 +94,7 @@ class Ledger:
     book: Escalation
     outlets: Outlets
     meters: Meters
+    _full_told: bool = field(default=False, init=False)
 
     def report(
         self, note: Notification, source: str, now_ms: int, *, complete: bool = True
@@ -209,6 +210,15 @@ class Ledger:
                 if found is not None:
                     self._write(cursor, advance(found, Due(), self.book, now_ms), now_ms)
 
+    def moved(self, by_ms: int) -> None:
+        """Follow a clock that was set back by *by_ms*, or everything would wait for as long more.
+
+        Raises:
+            StoreError: It could not be committed.
+        """
+        with self.store.state_write() as cursor:
+            rows.move_timers(cursor, by_ms)
+
     def measure(self) -> None:
         """Show how many incidents are open."""
         with self.store.state_read() as cursor:
@@ -225,9 +235,12 @@ class Ledger:
         if {alert.labels.get("severity") for alert in note.firing} == {"none"}:
             return False  # the watchdog fires always and means nobody
         if rows.open_count(cursor) < limit("incidents_open_max"):
+            self._full_told = False
             return True
         self.meters.count("watchkeeper.server.refused", "alerts", "incidents_open")
-        _log.error("incident refused: too many are open", group=note.group_key[:200])
+        if not self._full_told:  # once, not for each of thousands of groups
+            self._full_told = True
+            _log.error("incidents refused: too many are open", group=note.group_key[:200])
         return False
 
     def _full(self, cursor: Cursor, incident: str) -> bool:

@@ -22,6 +22,7 @@ __all__ = [
     "insert_page",
     "latest_of_group",
     "listed",
+    "move_timers",
     "next_due_ms",
     "open_count",
     "outlets_of",
@@ -150,6 +151,15 @@ def next_due_ms(cursor: Cursor) -> int | None:
         " (SELECT min(next_attempt_ms) FROM incident_pages WHERE outcome = 'pending'))"
     ).fetchone()
     return None if row is None or row[0] is None else int(row[0])
+
+
+def move_timers(cursor: Cursor, by_ms: int) -> None:
+    """Let every timer and every next attempt end earlier by *by_ms*."""
+    cursor.execute("UPDATE escalation_timers SET due_ms = due_ms - ?", [by_ms])
+    cursor.execute(
+        "UPDATE incident_pages SET next_attempt_ms = next_attempt_ms - ? WHERE outcome = 'pending'",
+        [by_ms],
+    )
 
 
 def open_count(cursor: Cursor) -> int:

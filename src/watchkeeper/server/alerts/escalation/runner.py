@@ -67,6 +67,7 @@ class EscalationRunner:
         self._busy: dict[tuple[str, str], asyncio.Task[None]] = {}
         self._paused_ms: dict[tuple[str, str], int] = {}
         self._forgotten_ms = 0
+        self._last_ms = 0
         self._said: dict[str, int] = {}
         """What each firing group of ours said last."""
 
@@ -153,7 +154,7 @@ class EscalationRunner:
             StoreError: The rows cannot be read or written.
         """
         while True:
-            await in_thread(lambda: self.ledger.fire_timers(self._now_ms()))
+            await in_thread(self._fire_timers)
             await self._start_deliveries()
             if not self._busy:
                 return
@@ -164,7 +165,7 @@ class EscalationRunner:
             wait_s = _IDLE_S
             self._woken.clear()
             try:
-                await in_thread(lambda: self.ledger.fire_timers(self._now_ms()))
+                await in_thread(self._fire_timers)
                 await self._start_deliveries()
                 await in_thread(self._keep_up)
                 wait_s = await in_thread(self._wait_s)
@@ -178,6 +179,15 @@ class EscalationRunner:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(min(max(wait_s, 0.05), _IDLE_S)):
                     await self._woken.wait()
+
+    def _fire_timers(self) -> None:
+        now_ms = self._now_ms()
+        back_ms = self._last_ms - now_ms
+        if back_ms > 0:
+            _log.warning("the clock was set back", seconds=back_ms / 1000)
+            self.ledger.moved(back_ms)
+        self._last_ms = now_ms
+        self.ledger.fire_timers(now_ms)
 
     def _wait_s(self) -> float:
         with self.ledger.store.state_read() as cursor:
