@@ -36,6 +36,7 @@ from watchkeeper.server.alerts.delivery import Senders
 from watchkeeper.server.alerts.dispatcher import Dispatcher, DispatchParts
 from watchkeeper.server.alerts.escalation.assembly import Escalating, load_book, outlets_of
 from watchkeeper.server.alerts.escalation.outlets import Outlets
+from watchkeeper.server.alerts.explain import Explainer
 from watchkeeper.server.alerts.notification import Links, Notification
 from watchkeeper.server.api import (
     alertmanager,
@@ -99,6 +100,7 @@ class Server:
             static=settings.scrape_targets,
         )
         self._watch_itself()
+        self.explainer = Explainer.in_process(self._ask_itself, self.url)
         self.dispatcher = Dispatcher(
             DispatchParts(
                 store=self.store,
@@ -107,6 +109,7 @@ class Server:
                 build_senders=self._build_senders,
                 within=within,
                 external_url=self.url,
+                explain=self.explainer.of,
                 escalate=self._escalate,
                 acknowledge=self._links_of_incident,
             ),
@@ -234,6 +237,7 @@ class Server:
             await self.rules.stop()
             await self.escalating.stop()
             await self.dispatcher.stop()
+            await self.explainer.aclose()
             await self.scraper.stop()
             await to_thread.run_sync(self.store.close)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 
 import pytest
 from starlette.applications import Starlette
@@ -10,6 +11,7 @@ from tests.server.api.prometheus_app import Rules, Targets
 from tests.server.sample_rows import NOON_NS, record, span
 
 from watchkeeper.server.alerts.explain import Explained, Explainer
+from watchkeeper.server.alerts.notification import GroupAlert, Notification
 from watchkeeper.server.api import loki, prometheus, tempo
 from watchkeeper.server.promql import Engine
 from watchkeeper.server.series import sorted_labels
@@ -107,6 +109,27 @@ async def test_one_version_alone_is_no_change(store: Store, explainer: Explainer
     store.ingest(Batch(samples=samples)).result(10)
 
     assert "" == (await explained(explainer)).changed
+
+
+async def test_a_message_leads_to_the_alert_a_silence_and_the_trace(
+    store: Store, explainer: Explainer
+) -> None:
+    """The silence's form is filled with the group's labels; a resolved group has no trace."""
+    store.ingest(Batch(spans=[span(1, 11, status=2, start_s=50)])).result(10)
+    labels = {"alertname": "A&B", "job": "api"}
+    alert = GroupAlert(labels, {}, NOON_MS + 60_000, None, "0" * 16)
+    firing = Notification("slack", "{}:{}", labels, (alert,), NOON_MS + 120_000)
+
+    links, _ = await explainer.of(firing)
+    ended = replace(firing, alerts=(replace(alert, ends_ms=NOON_MS + 90_000),))
+    after, _ = await explainer.of(ended)
+
+    assert f"{UI}/#/alerts?name=A%26B" == links.alert == after.alert
+    assert (
+        f"{UI}/#/silences/new?filter=alertname%3D%22A%26B%22&filter=job%3D%22api%22"
+        == links.silence
+    )
+    assert (f"{UI}/#/traces/{1:032x}", "") == (links.explore, after.explore)
 
 
 async def test_a_query_that_fails_explains_nothing(explainer: Explainer) -> None:

@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
 import httpx
 import structlog
 
+from watchkeeper.server.alerts.config.model import Matcher
+from watchkeeper.server.alerts.notification import Links, Notification
 from watchkeeper.vocabulary.limits import limit
 
 __all__ = ["Explained", "Explainer"]
@@ -90,6 +93,34 @@ class Explainer:
                 url, label = await self._logs(annotations["log_query"], start_ms, now_ms)
         changed = await self._deploy(service, starts_ms) if service else ""
         return Explained(url, label, changed)
+
+    async def of(self, notification: Notification) -> tuple[Links, str]:
+        """Return the links of a message about a group, and what changed before it; never raises.
+
+        The group's first firing alert is the one that is explained; what is resolved is not.
+        """
+        links = self._pages(notification)
+        if not notification.firing:
+            return links, ""
+        first = notification.firing[0]
+        found = await self.explain(
+            first.labels, first.annotations, first.starts_ms, notification.now_ms
+        )
+        return replace(links, explore=found.url, explore_label=found.label), found.changed
+
+    def _pages(self, notification: Notification) -> Links:
+        if not self._ui:
+            return Links()
+        labels = notification.group_labels or notification.common_labels
+        name = labels.get("alertname") or notification.common_labels.get("alertname", "")
+        matchers = "&".join(
+            f"filter={quote(str(Matcher(label, '=', value)), safe='')}"
+            for label, value in labels.items()
+        )
+        return Links(
+            alert=f"{self._ui}/#/alerts?name={quote(name, safe='')}",
+            silence=f"{self._ui}/#/silences/new?{matchers}",
+        )
 
     async def aclose(self) -> None:
         """Close the client."""
