@@ -10,6 +10,7 @@ from watchkeeper.server.alerts.config.model import Config, Integration
 from watchkeeper.server.alerts.notification import Sender
 from watchkeeper.server.alerts.receivers.apprise import AppriseSender
 from watchkeeper.server.alerts.receivers.email import EmailSender
+from watchkeeper.server.alerts.receivers.log import LogSender
 from watchkeeper.server.alerts.receivers.pagerduty import PagerDutySender
 from watchkeeper.server.alerts.receivers.settings import Settings, secret
 from watchkeeper.server.alerts.receivers.slack import SlackBotSender, SlackWebhookSender, is_bot
@@ -61,6 +62,7 @@ def _sender(integration: Integration, templates: Templates, where: str) -> Sende
     kinds: Mapping[str, Callable[[Settings, Templates], Sender]] = {
         "apprise": AppriseSender,
         "email": EmailSender,
+        "log": lambda _, __: LogSender(),
         "pagerduty": PagerDutySender,
         "webhook": WebhookSender,
     }
