@@ -151,7 +151,7 @@ def test_the_pages_fit_a_phone(
         color_scheme="dark" if theme == "dark" else "light",
     )  # fmt: skip
     visit = Visit(context.new_page(), alerting.url)
-    for path in ("/alerts", "/silences", "/rules", "/notifications", "/silences/new"):
+    for path in ("/alerts", "/silences", "/rules", "/notifications", "/silences/new", "/incidents"):
         page = visit.open(path)
         expect(page.get_by_test_id(re.compile("^page-"))).to_be_visible()
         expect(page.locator(".state-loading")).to_have_count(0)

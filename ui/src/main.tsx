@@ -5,6 +5,8 @@ import "./styles/index.css";
 import { Shell } from "./parts/Shell.tsx";
 import { AlertsPage } from "./pages/Alerts.tsx";
 import { Dashboard } from "./pages/Dashboard.tsx";
+import { IncidentPage } from "./pages/Incident.tsx";
+import { IncidentsPage } from "./pages/Incidents.tsx";
 import { LogsPage } from "./pages/Logs.tsx";
 import { NotificationsPage } from "./pages/Notifications.tsx";
 import { RulesPage } from "./pages/Rules.tsx";
@@ -24,6 +26,7 @@ function Route() {
   if (page === "alerts") return <AlertsPage />;
   if (page === "rules") return <RulesPage />;
   if (page === "notifications") return <NotificationsPage />;
+  if (page === "incidents") return id === "" ? <IncidentsPage /> : <IncidentPage key={id} id={id} />;
   if (page === "silences") return <Silences id={id} />;
   return <Dashboard uid={page === "d" && id !== "" ? id : "overview"} />;
 }

@@ -1,7 +1,9 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { AlertGroup, GroupedAlert, Silence } from "../src/api/alertmanager.ts";
+import type { Incident } from "../src/api/incidents.ts";
 import { commonLabels, labelsKey, orderedSilences, shownGroups, titleOf } from "../src/lib/alertgroups.ts";
+import { incidentOf, nextOf, orderedIncidents, toldOf } from "../src/lib/incidents.ts";
 import { filtersOf, MatcherSyntaxError, matchersFor, matcherText, parseMatchers } from "../src/lib/matchers.ts";
 import { type Draft, endOf, fieldOf, problemsOf, startOf, toInput } from "../src/lib/silence.ts";
 
@@ -162,4 +164,67 @@ test("silences that end soonest come first, and ended ones last", () => {
     silence("short", "active", -1, 2),
   ]);
   assert.deepEqual(found.map(({ id }) => id), ["short", "long", "later", "recent", "old"]);
+});
+
+const INCIDENT: Incident = {
+  id: "a1",
+  source: "rules",
+  group_key: '{}/{severity="page"}:{alertname="X", service="api"}',
+  receiver: "backend",
+  title: "X (1 firing)",
+  state: "triggered",
+  labels: {},
+  annotations: {},
+  severities: ["page"],
+  firing: 1,
+  truncated: 0,
+  policy: "p",
+  round: 1,
+  step: 1,
+  waits_for: "step",
+  due_ms: NOW + 90_000,
+  owner: "",
+  opened_ms: NOW,
+  changed_ms: NOW,
+  acknowledged_ms: null,
+  resolved_ms: null,
+  resolved_by: "",
+};
+
+test("a group finds its open incident, and no other", () => {
+  const find = (labels: Record<string, string>, change: Partial<Incident> = {}): string | undefined =>
+    incidentOf(labels, ["backend"], [{ ...INCIDENT, ...change }])?.id;
+  assert.equal(find({ service: "api", alertname: "X" }), "a1");
+  assert.equal(find({ service: "api" }), undefined);
+  assert.equal(find({ service: "api", alertname: "X" }, { state: "resolved" }), undefined);
+  assert.equal(find({ service: "api", alertname: "X" }, { receiver: "other" }), undefined);
+  assert.equal(find({ service: "api", alertname: "X" }, { source: "upstream" }), undefined);
+});
+
+test("what comes next is said in words", () => {
+  const next = (change: Partial<Incident>): string => nextOf({ ...INCIDENT, ...change }, NOW);
+  assert.equal(next({}), "next step in 1 min 30 s");
+  assert.equal(next({ due_ms: NOW - 1 }), "next step now");
+  assert.equal(next({ waits_for: "", due_ms: null, policy: "" }), "does not escalate: no policy matches");
+  assert.equal(next({ waits_for: "", due_ms: null }), "nobody else will be told");
+  assert.equal(next({ state: "acknowledged", waits_for: "", due_ms: null }), "");
+  assert.match(next({ state: "acknowledged", waits_for: "acknowledged" }), /^escalates again in/);
+  assert.match(next({ waits_for: "quiet" }), /^quiet hours/);
+  assert.equal(next({ state: "resolved" }), "");
+});
+
+test("how far an escalation has come is said in words", () => {
+  assert.equal(toldOf({ round: 1, step: 0 }), "nobody yet");
+  assert.equal(toldOf({ round: 1, step: 2 }), "step 2 of round 1");
+  assert.equal(toldOf({ round: 2, step: 0 }), "all of round 1");
+});
+
+test("incidents that nobody has come first", () => {
+  const found = orderedIncidents([
+    { ...INCIDENT, id: "done", state: "resolved", opened_ms: NOW + 2 },
+    { ...INCIDENT, id: "held", state: "acknowledged", opened_ms: NOW + 1 },
+    { ...INCIDENT, id: "old", opened_ms: NOW - 1 },
+    INCIDENT,
+  ]);
+  assert.deepEqual(found.map(({ id }) => id), ["a1", "old", "held", "done"]);
 });

@@ -2,15 +2,18 @@
 
 import { useMemo } from "preact/hooks";
 import { activeAlerts, alertGroups, silences } from "../api/alertmanager.ts";
+import { type Incident, incidents } from "../api/incidents.ts";
 import { alerts as ruleAlerts } from "../api/prometheus.ts";
 import { labelsKey, shownGroups, type ShownGroup } from "../lib/alertgroups.ts";
 import { parseNumber } from "../lib/frame.ts";
+import { incidentOf } from "../lib/incidents.ts";
 import { filtersOf, matcherText } from "../lib/matchers.ts";
 import { linkTo } from "../lib/route.ts";
 import { type Around, GroupCard } from "../parts/alerts/GroupCard.tsx";
 import { RuleErrors } from "../parts/alerts/RuleErrors.tsx";
 import { AlertTabs } from "../parts/alerts/Tabs.tsx";
 import { FilterBar } from "../parts/alerts/FilterBar.tsx";
+import { Act } from "../parts/incidents/Act.tsx";
 import { Page } from "../parts/Page.tsx";
 import { Empty, Failure, Loading } from "../parts/States.tsx";
 import { useBeat } from "../state/beat.ts";
@@ -20,6 +23,7 @@ import { Told } from "./Notifications.tsx";
 import { Rules } from "./Rules.tsx";
 
 const GROUPS_MOST = 100;
+const INCIDENTS_MOST = 1_000;
 
 export function AlertsPage() {
   const now = useBeat(5);
@@ -33,6 +37,7 @@ export function AlertsPage() {
   const found = usePolled((signal) => alertGroups([...filters, ...named], receiver, signal), now, asked);
   const groups = useMemo(() => shownGroups(found.data ?? []), [found.data]);
   const around = useAround(now, groups);
+  const open = usePolled((signal) => incidents("open", INCIDENTS_MOST, signal), now, "open").data ?? [];
   const wanted = groups.filter((group) => shown === "" || stateOfGroup(group) === shown);
   const trouble = groups.filter(({ quiet }) => !quiet);
   const ready = found.data !== null && !found.stale;
@@ -61,7 +66,18 @@ export function AlertsPage() {
             </button>
           </Empty>
         )}
-        {ready && wanted.slice(0, GROUPS_MOST).map((group) => <GroupCard key={group.key} group={group} around={around} />)}
+        {ready && wanted.slice(0, GROUPS_MOST).map((group) => {
+          const incident = incidentOf(group.labels, group.receivers, open);
+          return (
+            <GroupCard
+              key={group.key}
+              group={group}
+              around={around}
+              note={incident && <Held incident={incident} />}
+              actions={incident?.state === "triggered" && <Act id={incident.id} verb="acknowledge" primary />}
+            />
+          );
+        })}
         {ready && wanted.length > GROUPS_MOST && (
           <p class="faint">
             {wanted.length - GROUPS_MOST} more groups are not shown. Narrow them down with a label.
@@ -113,6 +129,19 @@ function useAround(now: number, groups: readonly ShownGroup[]): Around {
       values: new Map((rules.data ?? []).map(({ labels, value }) => [labelsKey(labels), parseNumber(value)])),
     }),
     [now, groups, kept.data, rules.data, others.data],
+  );
+}
+
+/** The incident of a group, and who has it. */
+function Held({ incident }: { readonly incident: Incident }) {
+  return (
+    <a
+      class={`tag tag-${incident.state === "triggered" ? "red" : "amber"}`}
+      href={linkTo(`/incidents/${incident.id}`, usePlace().params)}
+      data-testid="group-incident"
+    >
+      {incident.state === "triggered" ? "nobody has it" : `${incident.owner} has it`}
+    </a>
   );
 }
 

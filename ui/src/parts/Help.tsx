@@ -12,6 +12,7 @@ const GROUPS: readonly [string, readonly [string, string][]][] = [
       ["t", "Traces"],
       ["l", "Logs"],
       ["a", "Alerts"],
+      ["i", "Incidents"],
       ["s", "Silences"],
       ["/", "Search on this page"],
       ["r", "Refresh now"],

@@ -5,6 +5,7 @@ import { useEffect, useRef, useState } from "preact/hooks";
 import { troubleCount } from "../api/alertmanager.ts";
 import { isAbort } from "../api/http.ts";
 import { type BoardEntry, boards } from "../api/own.ts";
+import { incidents } from "../api/incidents.ts";
 import { formatTime } from "../lib/format.ts";
 import { linkTo } from "../lib/route.ts";
 import { health, recoveries } from "../state/health.ts";
@@ -58,6 +59,11 @@ function useCount(ask: (signal: AbortSignal) => Promise<number>): number | null 
     };
   }, [recovered, manual]);
   return count;
+}
+
+/** How many incidents nobody has; null while that is unknown. */
+function useUnheld(): number | null {
+  return useCount(async (signal) => (await incidents("triggered", 1_000, signal)).length);
 }
 
 interface NavLinkProps {
@@ -125,6 +131,7 @@ function jump(path: string): void {
 export function Shell({ children }: { readonly children: ComponentChildren }) {
   const entries = useBoards();
   const firing = useCount(troubleCount);
+  const unheld = useUnheld();
   const shade = useStore(theme);
   const [help, setHelp] = useState(false);
   useKeys({
@@ -136,6 +143,7 @@ export function Shell({ children }: { readonly children: ComponentChildren }) {
     t: () => jump("/traces"),
     l: () => jump("/logs"),
     a: () => jump("/alerts"),
+    i: () => jump("/incidents"),
     s: () => jump("/silences"),
     "/": () => document.querySelector<HTMLElement>("[data-search]")?.focus(),
     Escape: () => setParams({ panel: null }),
@@ -168,6 +176,14 @@ export function Shell({ children }: { readonly children: ComponentChildren }) {
             badge={firing}
             badgeId="firing-count"
             badgeMeans="firing"
+          />
+          <NavLink
+            path="/incidents"
+            icon="incidents"
+            title="Incidents"
+            badge={unheld}
+            badgeId="incident-count"
+            badgeMeans="that nobody has"
           />
         </div>
         <div class="nav-foot">

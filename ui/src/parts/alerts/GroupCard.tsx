@@ -1,5 +1,6 @@
 /** One group of alerts: what fires, who is told, and what can be done about it. */
 
+import type { ComponentChildren } from "preact";
 import { useState } from "preact/hooks";
 import type { GroupedAlert, Silence } from "../../api/alertmanager.ts";
 import { commonLabels, isActive, labelsKey, type ShownGroup, titleOf } from "../../lib/alertgroups.ts";
@@ -33,9 +34,12 @@ export function silenceLink(labels: Readonly<Record<string, string>>): string {
 interface Props {
   readonly group: ShownGroup;
   readonly around: Around;
+  /** What stands beside the button that silences. */
+  readonly actions?: ComponentChildren;
+  readonly note?: ComponentChildren;
 }
 
-export function GroupCard({ group, around }: Props) {
+export function GroupCard({ group, around, actions, note }: Props) {
   const [all, setAll] = useState(false);
   const { alerts, active, quiet, receivers, severity } = group;
   const title = titleOf(group);
@@ -58,8 +62,10 @@ export function GroupCard({ group, around }: Props) {
           </span>
           <h3>{title}</h3>
           <Severity name={severity} />
+          {note}
         </div>
         <div class="group-actions">
+          {actions}
           {!quiet && (
             <a class="button" href={silenceLink(commonLabels(alerts))} data-testid="silence-group" aria-label={`Silence ${title}`}>
               Silence{alerts.length > 1 && ` all ${alerts.length}`}
