@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,11 +14,8 @@ from watchkeeper.server.alerts.config.loader import load_config_file, load_confi
 from watchkeeper.server.alerts.config.model import Config, Integration, Receiver
 from watchkeeper.server.alerts.delivery import SenderKey
 from watchkeeper.server.alerts.notification import Sender
-from watchkeeper.server.alerts.receivers.email import EmailSender
+from watchkeeper.server.alerts.receivers import build
 from watchkeeper.server.alerts.receivers.log import LogSender
-from watchkeeper.server.alerts.receivers.pagerduty import PagerDutySender
-from watchkeeper.server.alerts.receivers.slack import SlackBotSender, SlackWebhookSender, is_bot
-from watchkeeper.server.alerts.receivers.webhook import WebhookSender
 
 __all__ = ["build_senders", "default_config", "load_routes", "within"]
 
@@ -92,33 +88,20 @@ def within(interval: Any, now_ms: int) -> bool:
     return contains(interval, now_ms)
 
 
-def _slack(settings: Mapping[str, Any]) -> Sender:
-    return SlackBotSender(settings) if is_bot(settings) else SlackWebhookSender(settings)
-
-
-_MAKERS: Mapping[str, Callable[[Mapping[str, Any]], Sender]] = {
-    "email": EmailSender,
-    "log": lambda _: LogSender(),
-    "pagerduty": PagerDutySender,
-    "slack": _slack,
-    "webhook": WebhookSender,
-}
-
-
 def build_senders(config: Config) -> dict[SenderKey, Sender]:
-    """Return a sender for each integration of *config*.
+    """Return a sender for each integration of *config*, the log among them.
 
     Raises:
-        SettingError: It has a kind of integration that nothing here can send to.
+        SettingError: As `watchkeeper.server.alerts.receivers.build.build_senders`.
     """
-    found: dict[SenderKey, Sender] = {}
-    for receiver in config.receivers.values():
-        for integration in receiver.integrations:
-            make = _MAKERS.get(integration.kind)
-            if make is None:
-                raise SettingError(
-                    f"the receiver {receiver.name!r} cannot be told: got {integration.kind}_configs. "
-                    f"Accepted: {', '.join(sorted(_MAKERS))}. Next: use one of these."
-                )
-            found[receiver.name, integration.kind, integration.index] = make(integration.settings)
-    return found
+    logs: dict[SenderKey, Sender] = {}
+    others: dict[str, Receiver] = {}
+    for name, receiver in config.receivers.items():
+        kept = tuple(one for one in receiver.integrations if one.kind != "log")
+        others[name] = replace(receiver, integrations=kept)
+        logs |= {
+            (name, one.kind, one.index): LogSender()
+            for one in receiver.integrations
+            if one.kind == "log"
+        }
+    return {**build.build_senders(replace(config, receivers=others)), **logs}
