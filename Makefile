@@ -47,7 +47,7 @@ ui-checks: $(UI_READY) ## Check the web UI's types and run its unit tests.
 	$(BIN)/python hatch_build.py check
 
 test: $(READY) $(UI_READY) $(SIDES) debian lint types ui-checks ## Lint, check types and run every test.
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile $(ARGS)
 
 lint: $(READY) ## Check style and formatting.
 	$(BIN)/ruff check src tests bench hatch_build.py

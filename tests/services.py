@@ -77,7 +77,7 @@ def database_url() -> Iterator[str]:
             capture_output=True,
             cwd="/",
         )
-        server.wait(10)
+        server.wait(40)
         shutil.rmtree(base, ignore_errors=True)
 
 
@@ -107,4 +107,4 @@ def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield url
     finally:
         server.terminate()
-        server.wait(10)
+        server.wait(40)

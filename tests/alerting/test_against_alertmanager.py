@@ -129,7 +129,7 @@ def sides(tmp_path: Path) -> Iterator[tuple[Side, Side]]:
                 yield Side(url, theirs), Side(server.url, ours)
         finally:
             process.terminate()
-            process.wait(10)
+            process.wait(40)
 
 
 def _ready(url: str) -> bool:
@@ -154,7 +154,7 @@ def told(side: Side, count: int) -> Callable[[], bool]:
     return lambda: len(side.hook.notifications) >= count
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(480)
 def test_both_tell_the_same(sides: tuple[Side, Side]) -> None:
     """Groups, states, keys and the order of messages are equal, step by step.
 

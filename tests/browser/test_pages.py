@@ -11,7 +11,7 @@ import pytest
 from playwright.sync_api import Browser, Locator, Page, Route, expect
 from tests.browser.visit import Visit
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(1200)
 
 Theme = Literal["light", "dark"]
 _WAIT_MS = 20_000

@@ -12,7 +12,7 @@ from tests.browser.conftest import need
 from watchkeeper.server.web.files import STATIC
 from watchkeeper.testing import ProcessSpec, Supervisor, free_port
 
-pytestmark = pytest.mark.timeout(120)
+pytestmark = pytest.mark.timeout(480)
 
 _WAIT_MS = 30_000
 

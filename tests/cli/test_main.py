@@ -60,7 +60,7 @@ def test_a_port_in_use_is_said(tmp_path: Path) -> None:
         ended = subprocess.run(
             [sys.executable, "-m", "watchkeeper.cli", "serve", "--port", str(port),
              "--otlp-port", "0", "--data-dir", str(tmp_path / "data")],
-            capture_output=True, text=True, timeout=30, check=False,
+            capture_output=True, text=True, timeout=120, check=False,
         )  # fmt: skip
 
     assert ended.returncode == 1
@@ -75,7 +75,7 @@ def test_a_foreign_directory_is_refused(tmp_path: Path) -> None:
     ended = subprocess.run(
         [sys.executable, "-m", "watchkeeper.cli", "serve", "--port", "0", "--otlp-port", "0",
          "--data-dir", str(tmp_path)],
-        capture_output=True, text=True, timeout=30, check=False,
+        capture_output=True, text=True, timeout=120, check=False,
     )  # fmt: skip
 
     assert ended.returncode == 1
@@ -90,7 +90,7 @@ def test_a_rule_file_with_a_typo_is_said(tmp_path: Path) -> None:
     ended = subprocess.run(
         [sys.executable, "-m", "watchkeeper.cli", "serve", "--port", "0", "--otlp-port", "0",
          "--data-dir", str(tmp_path / "data"), "--rules", str(rules)],
-        capture_output=True, text=True, timeout=30, check=False,
+        capture_output=True, text=True, timeout=120, check=False,
     )  # fmt: skip
 
     assert ended.returncode == 1

@@ -11,7 +11,7 @@ import pytest
 from watchkeeper.testing import EmbeddedServer, ProcessSpec, Supervisor, free_port, wait_until
 from watchkeeper.verify.apis import Apis
 
-pytestmark = pytest.mark.timeout(120)
+pytestmark = pytest.mark.timeout(480)
 
 APP = """
 from fastapi import FastAPI

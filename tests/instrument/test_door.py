@@ -71,7 +71,7 @@ def started(code: str, folder: Path) -> int:
     """Return the nanoseconds of CPU time that *code* takes in a fresh interpreter."""
     done = subprocess.run(
         [sys.executable, "-c", TIMED.format(code)],
-        capture_output=True, text=True, timeout=30, check=True,
+        capture_output=True, text=True, timeout=120, check=True,
         env={**os.environ, "WATCHKEEPER_SPOOL_DIR": str(folder)},
     )  # fmt: skip
     return int(done.stdout.splitlines()[-1])

@@ -63,7 +63,7 @@ def test_requests_leave_nothing_behind(tmp_path: Path, endpoint: str) -> None:
         database=str(tmp_path / "items.sqlite"),
     )
     done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, timeout=50, check=True
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=200, check=True
     )
     _, before, after, waiting = json.loads(done.stdout)
 

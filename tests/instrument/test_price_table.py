@@ -315,7 +315,7 @@ def alone(folder: Path, before: str = "", after: str = "") -> list[str]:
     """Return what a fresh process that prices calls of two providers says."""
     code = ALONE.format(before=before, after=after, folder=str(folder))
     done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, timeout=50, check=True
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=200, check=True
     )
     return done.stdout.split()
 

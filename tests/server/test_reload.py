@@ -139,7 +139,7 @@ def test_sighup_reloads(tmp_path: Path, rules: Path) -> None:
         assert ["one", "two"] == names(url)
     finally:
         process.terminate()
-        assert 0 == process.wait(20)
+        assert 0 == process.wait(80)
 
 
 def test_a_server_whose_terminal_is_gone_ends(tmp_path: Path, rules: Path) -> None:
@@ -159,4 +159,4 @@ def test_a_server_whose_terminal_is_gone_ends(tmp_path: Path, rules: Path) -> No
         assert wait_until(lambda: ready(f"http://127.0.0.1:{port}"), 30)
     finally:
         os.close(ours)
-        assert 0 == process.wait(20)
+        assert 0 == process.wait(80)

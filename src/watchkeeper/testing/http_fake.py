@@ -10,6 +10,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Self
 from urllib.parse import urlsplit
 
+from watchkeeper.testing.patience import patience
+
 __all__ = ["Answer", "HttpFake", "Request"]
 
 _READ_BYTES = 65_536
@@ -93,7 +95,9 @@ class HttpFake:
     def wait_for(self, count: int, timeout_s: float = 10.0) -> bool:
         """Return whether *count* requests have arrived within the time, in seconds."""
         with self._arrived:
-            return self._arrived.wait_for(lambda: len(self.requests) >= count, timeout_s)
+            return self._arrived.wait_for(
+                lambda: len(self.requests) >= count, timeout_s * patience()
+            )
 
     def answer_to(self, request: Request) -> Answer:
         """Take *request* and return the usual answer; each kind of fake has its own."""

@@ -19,6 +19,7 @@ import httpx
 
 from watchkeeper.clock import Clock, SystemClock
 from watchkeeper.errors import StartError
+from watchkeeper.testing.patience import patience
 
 __all__ = ["ProcessSpec", "Supervisor", "free_port", "wait_until"]
 
@@ -48,9 +49,13 @@ def free_port() -> int:
 
 
 def wait_until(condition: Callable[[], bool], timeout_s: float, clock: Clock | None = None) -> bool:
-    """Return whether *condition* came true within *timeout_s* seconds; asks every 50 ms."""
+    """Return whether *condition* came true within *timeout_s* seconds; asks every 50 ms.
+
+    On a slow machine set ``WATCHKEEPER_TEST_PATIENCE``: real waits are that many times as long.
+    """
     time = clock or SystemClock()
-    deadline = time.monotonic_ns() + round(timeout_s * _SECOND_NS)
+    factor = patience() if clock is None else 1.0
+    deadline = time.monotonic_ns() + round(timeout_s * factor * _SECOND_NS)
     pause = threading.Event()
     while True:
         if condition():

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Self
 
 from watchkeeper.testing.certificate import server_context
+from watchkeeper.testing.patience import patience
 
 __all__ = ["FakeSmtp", "Mail", "SmtpAnswer"]
 
@@ -148,7 +149,7 @@ class FakeSmtp:
     def wait_for(self, count: int, timeout_s: float = 10.0) -> bool:
         """Return whether *count* mails have been taken within the time, in seconds."""
         with self._changed:
-            return self._changed.wait_for(lambda: len(self.mails) >= count, timeout_s)
+            return self._changed.wait_for(lambda: len(self.mails) >= count, timeout_s * patience())
 
     def scripted(self, command: str) -> SmtpAnswer | None:
         """Take the next scripted answer to *command*, if there is one."""

@@ -104,7 +104,7 @@ def alertmanager(folder: Path, hook: str, port: int) -> Any:
         yield
     finally:
         process.kill()
-        process.wait(10)
+        process.wait(40)
 
 
 @pytest.fixture

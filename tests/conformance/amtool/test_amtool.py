@@ -26,7 +26,7 @@ _VALUES = ("a", "b", "ab", "", "a.b", "A")
 _PATTERNS = ("a|b", "a.*", ".+", ".*", "", "[ab]+", "(?i)a", "a\\.b")
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(480)
 def test_verdicts_on_the_corpus_are_amtools() -> None:
     """Every file of the corpus has amtool's exit code, but for good ones that are too new for it."""
     wrong = [one for one in corpus_verdicts() if (one.amtool != one.ours) != (one.file in NEWER)]
@@ -49,7 +49,7 @@ def test_verdicts_on_our_own_cases_are_amtools(case: Case, tmp_path: Path) -> No
     assert amtool("check-config", str(path)).returncode == ours(path) == (0 if case.good else 1)
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(480)
 def test_verdicts_on_changed_files_are_amtools(tmp_path: Path) -> None:
     """Good files with a line, name, value or character changed are judged as amtool judges them."""
     files = [

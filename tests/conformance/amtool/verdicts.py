@@ -50,7 +50,7 @@ def program() -> str:
 def amtool(*args: str) -> subprocess.CompletedProcess[str]:
     """Run amtool with *args*."""
     return subprocess.run(
-        [program(), *args], capture_output=True, text=True, timeout=20, check=False
+        [program(), *args], capture_output=True, text=True, timeout=80, check=False
     )
 
 

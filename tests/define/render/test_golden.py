@@ -28,7 +28,7 @@ def promtool(*arguments: str) -> subprocess.CompletedProcess[str]:
             pytest.fail("promtool is missing")
         pytest.skip("promtool is missing; tests/debian.sh installs it")
     return subprocess.run(
-        ["promtool", *arguments], capture_output=True, text=True, timeout=30, check=False
+        ["promtool", *arguments], capture_output=True, text=True, timeout=120, check=False
     )
 
 

@@ -139,5 +139,5 @@ if pid == 0:
     os._exit(0 if done.wait(10) else 1)
 assert os.waitpid(pid, 0)[1] == 0
 """
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=50, check=False)  # fmt: skip
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=200, check=False)  # fmt: skip
     assert (0, "") == (done.returncode, done.stderr)

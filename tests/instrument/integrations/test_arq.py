@@ -52,7 +52,7 @@ def seen(redis_url: str, tmp_path_factory: pytest.TempPathFactory) -> Seen:
         found = Seen(collector)
         env = environment(collector, tmp_path, side="arq", REDIS_URL=redis_url)
         subprocess.run(
-            [sys.executable, str(tmp_path / "arqapp.py")], env=env, check=True, timeout=30
+            [sys.executable, str(tmp_path / "arqapp.py")], env=env, check=True, timeout=120
         )
         with worker(["-m", "arq", "arqapp.WorkerSettings"], env, tmp_path):
             for name, count in (("add", 2), ("broken", 1), ("again", 2), ("endless", 1)):

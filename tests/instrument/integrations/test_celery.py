@@ -188,7 +188,7 @@ def test_a_chord_is_one_trace(collector: Collector, tmp_path: Path, redis_url: s
             "with watchkeeper.job('outer'): celeryapp.both()\n"
             "watchkeeper.shutdown()\n"
         )
-        subprocess.run([sys.executable, "-c", code], env=env, check=True, timeout=30)
+        subprocess.run([sys.executable, "-c", code], env=env, check=True, timeout=120)
         (body,) = arrived(collector, "job celeryapp.total", 1)
         members = arrived(collector, "job celeryapp.add", 2)
     (outer,) = named(collector, "job outer")

@@ -73,7 +73,7 @@ def test_the_servers_line_has_the_ids_of_the_request(tmp_path: Path) -> None:
         answer = httpx.get(f"{url}/broken", headers={"x-request-id": "r-1"}, timeout=5)
     finally:
         server.send_signal(signal.SIGTERM)
-        server.wait(20)
+        server.wait(80)
     lines = [json.loads(line) for line in log.read_text("utf-8").splitlines()]
     (theirs,) = [line for line in lines if line["logger"] == "uvicorn.error" if "exception" in line]
     (ours,) = [line for line in lines if line.get("url.path") == "/broken"]

@@ -622,7 +622,7 @@ def run(imports: str, missing: str = "") -> list[str]:
     code = PROGRAM.format(path=[str(ROOT), str(ROOT / "src")], imports=imports, missing=missing)
     done = subprocess.run(
         [sys.executable, "-W", "error", "-c", code],
-        capture_output=True, text=True, check=False, timeout=50,
+        capture_output=True, text=True, check=False, timeout=200,
         env={name: value for name, value in os.environ.items() if name != "PYTHONWARNINGS"},
     )  # fmt: skip
     assert (0, "") == (done.returncode, done.stderr)

@@ -52,11 +52,11 @@ def worker(
     try:
         yield process
         process.send_signal(stop)
-        process.wait(20)
+        process.wait(80)
     finally:
         if process.poll() is None:
             process.kill()
-            process.wait(10)
+            process.wait(40)
         out.close()
 
 

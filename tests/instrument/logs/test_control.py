@@ -381,7 +381,7 @@ def test_a_signal_reads_the_file_again(tmp_path: Path) -> None:
     (tmp_path / "watchkeeper.toml").write_text(text)
     process.send_signal(signal.SIGUSR2)
     followed = wait_until(lambda: events().count("detail") == 2, 20)
-    process.communicate(timeout=20)
+    process.communicate(timeout=80)
 
     assert (["end"], True) == (before, followed)
     assert 0 == process.returncode

@@ -145,7 +145,7 @@ def test_a_traceback_is_neutral_on_a_terminal() -> None:
 def run(code: str, folder: Path, **options: Any) -> subprocess.CompletedProcess[bytes]:
     """Run a program in *folder*."""
     return subprocess.run(
-        [sys.executable, "-c", code], cwd=folder, timeout=50, check=False,
+        [sys.executable, "-c", code], cwd=folder, timeout=200, check=False,
         **{"capture_output": True, **options},
     )  # fmt: skip
 

@@ -191,7 +191,7 @@ def test_a_program_that_dies_says_so_in_its_log(tmp_path: Path) -> None:
         "raise RuntimeError('the end')\n"
     )
     done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, timeout=30, cwd=tmp_path,
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=120, cwd=tmp_path,
         check=False,
     )  # fmt: skip
     line = json.loads(done.stdout)

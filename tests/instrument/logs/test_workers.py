@@ -81,7 +81,7 @@ def test_every_worker_of_uvicorn_follows(tmp_path: Path, capfd: pytest.CaptureFi
         quiet = wait_until(is_quiet, 20)
     finally:
         server.send_signal(signal.SIGTERM)
-        server.wait(20)
+        server.wait(80)
 
     assert (True, set(), 0, True, True) == (up, before, code, followed, quiet)
     assert 2 == len(asked)

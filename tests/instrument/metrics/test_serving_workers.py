@@ -148,7 +148,7 @@ def serving(kind: str, folder: Path) -> Iterator[Service]:
         yield service
     finally:
         process.terminate()
-        process.wait(20)
+        process.wait(80)
         log.close()
 
 

@@ -340,7 +340,7 @@ def test_both_formats_are_valid(pair: tuple[Worker, Worker]) -> None:
         if metric.emitter == "application"
     }
     done = subprocess.run(
-        ["promtool", "check", "metrics"], input=text, capture_output=True, timeout=30, check=False
+        ["promtool", "check", "metrics"], input=text, capture_output=True, timeout=120, check=False
     )
     complaints = [
         line

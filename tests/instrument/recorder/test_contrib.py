@@ -243,7 +243,7 @@ def test_contribs_sqlalchemy(tmp_path: Path) -> None:
     path = os.pathsep.join(str(p) for p in (side, ROOT / "src", ROOT))
     done = subprocess.run(
         [sys.executable, "-c", SQL],
-        capture_output=True, text=True, timeout=50, check=False, cwd=tmp_path,
+        capture_output=True, text=True, timeout=200, check=False, cwd=tmp_path,
         env={**os.environ, "PYTHONPATH": path},
     )  # fmt: skip
 

@@ -295,7 +295,7 @@ def test_a_fork_opens_a_channel_of_its_own() -> None:
         done = subprocess.run(
             [sys.executable, "-W", "ignore::DeprecationWarning", "-c", textwrap.dedent(script),
              f"http://127.0.0.1:{receiver.port}"],
-            capture_output=True, text=True, timeout=45, check=False,
+            capture_output=True, text=True, timeout=180, check=False,
         )  # fmt: skip
 
         assert 0 == done.returncode, done.stderr
@@ -316,7 +316,7 @@ def test_a_missing_package_is_explained() -> None:
     """
     done = subprocess.run(
         [sys.executable, "-c", textwrap.dedent(script)],
-        capture_output=True, text=True, timeout=30, check=True,
+        capture_output=True, text=True, timeout=120, check=True,
     )  # fmt: skip
 
     assert "pip install 'watchkeeper[grpc]'" in done.stdout

@@ -125,7 +125,7 @@ def test_a_uvicorn_that_is_ended_spools_what_hangs(
                 answered[f"/items/{number}"] += answers(f"{base}/items/{number}")
         finally:
             server.send_signal(signal.SIGTERM)
-            output = server.communicate(timeout=25)[0]
+            output = server.communicate(timeout=100)[0]
     seen = {
         pair.value.string_value
         for path in (tmp_path / "spool").rglob("*-traces-*.otlp")

@@ -41,7 +41,7 @@ def run(script: str, *arguments: str, code: int = 0, **env: str) -> tuple[str, s
     source = HEAD + textwrap.dedent(script)
     done = subprocess.run(
         [sys.executable, "-W", "ignore::DeprecationWarning", "-c", source, *arguments],
-        capture_output=True, text=True, timeout=40, check=False, env={**os.environ, **env},
+        capture_output=True, text=True, timeout=160, check=False, env={**os.environ, **env},
     )  # fmt: skip
     assert code == done.returncode, done.stderr
     return done.stdout, done.stderr

@@ -43,7 +43,7 @@ def command(script: str, *arguments: str) -> list[str]:
 def run(script: str, *arguments: str) -> str:
     """Run a script to its clean end and return its output."""
     done = subprocess.run(
-        command(script, *arguments), capture_output=True, text=True, timeout=30, check=False
+        command(script, *arguments), capture_output=True, text=True, timeout=120, check=False
     )
     assert (0, "") == (done.returncode, done.stderr)
     return done.stdout
@@ -135,7 +135,7 @@ def test_a_fork_says_which_process_it_is() -> None:
             done = subprocess.run(
                 [sys.executable, "-W", "ignore::DeprecationWarning", "-c", textwrap.dedent(script),
                  collector.url, spool],
-                capture_output=True, text=True, timeout=30, check=False,
+                capture_output=True, text=True, timeout=120, check=False,
             )  # fmt: skip
         assert 0 == done.returncode, done.stderr
         found = {}
@@ -196,7 +196,7 @@ if __name__ == "__main__":
         script.write_text(PREFIX + body)
         done = subprocess.run(
             [sys.executable, "-W", "ignore::DeprecationWarning", script, collector.url],
-            capture_output=True, text=True, timeout=30, check=False,
+            capture_output=True, text=True, timeout=120, check=False,
         )  # fmt: skip
         assert (0, "") == (done.returncode, done.stderr)
         assert ["child", "parent"] == names(collector)

@@ -88,7 +88,7 @@ def test_no_span_of_a_worker_that_exits_is_lost(name: str, tmp_path: Path) -> No
                 answered = load(base)
             finally:
                 server.send_signal(signal.SIGTERM)
-                output = server.communicate(timeout=30)[0]
+                output = server.communicate(timeout=120)[0]
         seen: Counter[str] = Counter()
         for span in collector.spans():
             for pair in span.attributes:

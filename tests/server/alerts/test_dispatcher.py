@@ -349,7 +349,7 @@ async def test_an_alert_that_flaps_does_not_page_every_time(
     assert 1 <= len(ops.said) <= 200 * 27 / 300 + 1
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(480)
 @pytest.mark.parametrize(("group_by", "most"), [("alertname", 1), ("job", 2_001)])
 async def test_a_flood_is_told_in_bounded_messages_memory_and_time(
     store: Store, clock: FixedClock, group_by: str, most: int

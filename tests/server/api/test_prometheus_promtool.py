@@ -36,7 +36,7 @@ def _promtool(*args: str) -> str:
     program = shutil.which("promtool")
     if program is None:
         needed("promtool")
-    done = subprocess.run([program, *args], capture_output=True, text=True, timeout=20, check=False)
+    done = subprocess.run([program, *args], capture_output=True, text=True, timeout=80, check=False)
     assert 0 == done.returncode, done.stderr
     return done.stdout
 

@@ -78,7 +78,7 @@ def prometheus(tmp_path: Path, depth: tuple[Gauge, str]) -> Iterator[str]:
         yield url
     finally:
         process.terminate()
-        process.wait(20)
+        process.wait(80)
 
 
 def test_rules_run_on_a_prometheus_elsewhere(

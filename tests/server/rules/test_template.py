@@ -79,7 +79,7 @@ def theirs(tmp_path_factory: pytest.TempPathFactory) -> str:
     (folder / "t.yml").write_text(yaml.safe_dump({"rule_files": ["r.yml"], "tests": [test]}))
     done = subprocess.run(
         ["promtool", "test", "rules", "t.yml"],
-        cwd=folder, capture_output=True, text=True, timeout=30, check=False,
+        cwd=folder, capture_output=True, text=True, timeout=120, check=False,
     )  # fmt: skip
     return done.stdout + done.stderr
 

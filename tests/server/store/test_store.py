@@ -188,7 +188,7 @@ def test_a_second_server_is_refused_with_the_holder(tmp_path: Path, clock: Fixed
     with Store.open(tmp_path / "data", clock=clock):
         done = subprocess.run(
             [sys.executable, "-c", code, str(tmp_path / "data")],
-            capture_output=True, text=True, timeout=20, check=False,
+            capture_output=True, text=True, timeout=80, check=False,
         )  # fmt: skip
 
     assert done.returncode == 3

@@ -274,5 +274,5 @@ def _from_alertmanager(program: str, folder: Path, hook: FakeWebhook) -> dict[st
         assert hook.wait_for(1)
     finally:
         server.terminate()
-        server.wait(10)
+        server.wait(40)
     return hook.notifications[0]
