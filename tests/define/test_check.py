@@ -70,12 +70,13 @@ def test_a_contradiction_in_a_panel_is_found(panel: Panel, said: str) -> None:
     [
         (replace(ALERT, expr="nope > 1"), "metric nope is not in the vocabulary"),
         (replace(ALERT, summary="{{ $labels.zone }}"), "names the label zone"),
-        (replace(ALERT, dashboard="gone#x"), "no dashboard gone#x"),
+        (replace(ALERT, dashboard="gone#x"), "no dashboard or panel gone#x"),
+        (replace(ALERT, dashboard="b#gone"), "no dashboard or panel b#gone"),
     ],
 )
 def test_a_contradiction_in_a_rule_is_found(rule: AlertRule, said: str) -> None:
     """A rule's expression, texts and dashboard are checked."""
-    found = problems([], [RuleGroup("g", (rule,))])
+    found = problems([board(PANEL)], [RuleGroup("g", (rule,))])
 
     assert any(said in text for text in found)
 

@@ -22,13 +22,14 @@ from watchkeeper.cli import (
     rules,
     run,
     serve,
+    slo,
 )
 from watchkeeper.errors import WatchkeeperError
 
 __all__ = ["COMMANDS", "main", "parser"]
 
 COMMANDS = (
-    demo, serve, run, doctor, rules, routes, notify, incidents, oncall, escalation, config, docs,
+    demo, serve, run, doctor, rules, slo, routes, notify, incidents, oncall, escalation, config, docs,
     log_level,
 )  # fmt: skip
 """Every command's module: NAME, HELP, ``arguments(parser)`` and ``run(args) -> int``."""

@@ -7,7 +7,7 @@ rule files that come from outside are read by ``watchkeeper.server.rules``.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import promql_parser as pp
 
@@ -36,17 +36,26 @@ def problems(dashboards: Sequence[Dashboard], groups: Sequence[RuleGroup]) -> li
 
     Checked: expressions parse; every metric and label is in the vocabulary (or is made by
     scraping or by rule evaluation); labels named in legends and alert texts exist on the
-    series; units fit where the expression decides them; ids are unique; thresholds ascend.
+    series; units fit where the expression decides them; ids are unique; thresholds ascend; alerts link to
+    panels that exist.
     """
-    recorded = {
-        rule.record for group in groups for rule in group.rules if isinstance(rule, RecordingRule)
-    }
+    recorded: dict[str, set[str]] = {}
+    for group in groups:
+        for rule in group.rules:
+            if isinstance(rule, RecordingRule):
+                recorded.setdefault(rule.record, set()).update(rule.labels)
     uids = [board.uid for board in dashboards]
     found = [f"dashboard uid {uid} is used twice" for uid in _repeated(uids)]
     for board in dashboards:
         found += [f"{board.uid}: {text}" for text in _dashboard(board, recorded)]
+    places = set(uids) | {
+        f"{board.uid}#{panel.id}"
+        for board in dashboards
+        for row in board.rows
+        for panel in row.panels
+    }
     for group in groups:
-        found += [f"{group.name}: {text}" for text in _group(group, recorded, set(uids))]
+        found += [f"{group.name}: {text}" for text in _group(group, recorded, places)]
     return found
 
 
@@ -77,14 +86,14 @@ def _repeated(names: Sequence[str]) -> Iterator[str]:
     yield from sorted({name for name in names if names.count(name) > 1})
 
 
-def _labels_of(series: str, recorded: set[str]) -> set[str] | None:
+def _labels_of(series: str, recorded: Mapping[str, set[str]]) -> set[str] | None:
     """Return the labels that *series* may carry, or None if there is no such series."""
     if series in _SCRAPED:
         return _TARGET
     if series in {"ALERTS", "ALERTS_FOR_STATE"}:
         return _ALERT
     if series in recorded:
-        return _TARGET
+        return _TARGET | recorded[series]
     metric = METRIC_BY_SERIES.get(series)
     if metric is None:
         return None
@@ -92,7 +101,7 @@ def _labels_of(series: str, recorded: set[str]) -> set[str] | None:
     return {*metric.label_names, *_TARGET, *bucket}
 
 
-def _expr(expr: str, recorded: set[str]) -> tuple[list[str], set[str]]:
+def _expr(expr: str, recorded: Mapping[str, set[str]]) -> tuple[list[str], set[str]]:
     """Return the problems of *expr* and the labels that its series may carry."""
     try:
         nodes = _nodes(pp.parse(_filled(expr)))
@@ -129,7 +138,7 @@ def _grouping(nodes: Iterable[pp.Expr]) -> Iterator[str]:
             yield from node.modifier.group_labels or ()
 
 
-def _dashboard(board: Dashboard, recorded: set[str]) -> Iterator[str]:
+def _dashboard(board: Dashboard, recorded: Mapping[str, set[str]]) -> Iterator[str]:
     panels = [panel for row in board.rows for panel in row.panels]
     yield from (f"panel id {name} is used twice" for name in _repeated([p.id for p in panels]))
     for variable in board.variables:
@@ -148,7 +157,7 @@ def _dashboard(board: Dashboard, recorded: set[str]) -> Iterator[str]:
         yield from (f"{panel.id}: {text}" for text in _panel(panel, recorded))
 
 
-def _panel(panel: Panel, recorded: set[str]) -> Iterator[str]:
+def _panel(panel: Panel, recorded: Mapping[str, set[str]]) -> Iterator[str]:
     if not 1 <= panel.width <= 12:
         yield f"width {panel.width} is not 1 to 12"
     values = [threshold.value for threshold in panel.thresholds]
@@ -166,7 +175,7 @@ def _panel(panel: Panel, recorded: set[str]) -> Iterator[str]:
                 yield f"unit {panel.unit.value} does not fit {measured}: {query.expr}"
 
 
-def _group(group: RuleGroup, recorded: set[str], uids: set[str]) -> Iterator[str]:
+def _group(group: RuleGroup, recorded: Mapping[str, set[str]], places: set[str]) -> Iterator[str]:
     for rule in group.rules:
         name = rule.name if isinstance(rule, AlertRule) else rule.record
         found, known = _expr(rule.expr, recorded)
@@ -176,5 +185,5 @@ def _group(group: RuleGroup, recorded: set[str], uids: set[str]) -> Iterator[str
             for used in _TEMPLATE_LABEL.findall(texts):
                 if used not in known:
                     yield f"{name}: its text names the label {used}, which no series there has"
-            if rule.dashboard and rule.dashboard.partition("#")[0] not in uids:
-                yield f"{name}: no dashboard {rule.dashboard}"
+            if rule.dashboard and rule.dashboard not in places:
+                yield f"{name}: no dashboard or panel {rule.dashboard}"

@@ -6,11 +6,13 @@ import asyncio
 import contextlib
 import os
 import resource
+import shutil
 import signal
 import socket
 import sys
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
+from pathlib import Path
 from types import FrameType
 
 import psutil
@@ -221,6 +223,9 @@ class Server:
             "watchkeeper.server.uptime", lambda: (self.clock.monotonic_ns() - began_ns) / 1e9
         )
         self.metrics.follow("watchkeeper.server.memory", resident_bytes)
+        self.metrics.follow(
+            "watchkeeper.server.disk.utilization", lambda: disk_share(self.settings.data_dir)
+        )
 
     @asynccontextmanager
     async def _lifespan(self, _app: Starlette) -> AsyncIterator[None]:
@@ -257,6 +262,12 @@ def resident_bytes() -> float:
             return int(file.read().split()[1]) * resource.getpagesize()
     except OSError:
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+def disk_share(folder: Path) -> float:
+    """Return the share in use of the file system of *folder*, 0 to 1, as ``df`` counts it."""
+    usage = shutil.disk_usage(folder)
+    return usage.used / ((usage.used + usage.free) or 1)
 
 
 def build(settings: ServerSettings, *, clock: Clock) -> Server:

@@ -50,7 +50,8 @@ def unseen_events(names: Iterable[str]) -> list[str]:
 
 
 def _declared(name: str) -> bool:
-    if name in METRIC_BY_SERIES or name.startswith(_PROMETHEUS_OWN):
+    # Colons are for what recording rules make (Prometheus, "Metric names and labels").
+    if name in METRIC_BY_SERIES or name.startswith(_PROMETHEUS_OWN) or ":" in name:
         return True
     base = name.removesuffix("_created")  # prometheus_client's time of a series' start
     return base != name and any(f"{base}{end}" in METRIC_BY_SERIES for end in ("_total", "_count"))

@@ -135,6 +135,7 @@ ATTRIBUTES: tuple[Attribute, ...] = (
         "process.context_switch.type", "str", "Whether the process gave the CPU up itself.",
         values=("voluntary", "involuntary"),
     ),
+    Attribute("system.filesystem.mountpoint", "str", "Where a file system is mounted."),
     Attribute("otel.component.type", "str", "Kind of a telemetry component."),
     Attribute("signal", "str", "`traces`, `logs`, `metrics`, `users`.", _OWN),
     Attribute("reason", "str", "Why something was refused or dropped.", _OWN),

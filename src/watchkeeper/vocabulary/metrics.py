@@ -307,6 +307,11 @@ _APPLICATION: tuple[Metric, ...] = (
         merge=_MAX,
     ),
     Metric(
+        "system.filesystem.utilization", _G, "1",
+        "Share in use of the file systems that hold `/` and the working directory.",
+        ("system.filesystem.mountpoint",), stability="development", merge=_MAX,
+    ),
+    Metric(
         "cpython.gc.collections", _C, "{collection}", "Runs of the garbage collector.",
         ("cpython.gc.generation",), stability="development",
     ),
@@ -438,6 +443,8 @@ _SERVER: tuple[Metric, ...] = tuple(
         ("watchkeeper.server.commit.duration", _H, "s", "Duration of a group commit.",
          ("signal",), _QUERY_S),
         ("watchkeeper.server.store.size", _U, "By", "Bytes on disk.", ("signal",), ()),
+        ("watchkeeper.server.disk.utilization", _G, "1",
+         "Share in use of the file system that holds the data directory.", (), ()),
         ("watchkeeper.server.series", _U, "{series}", "Series in the index.", (), ()),
         ("watchkeeper.server.scrape.failures", _C, "{scrape}", "Scrapes that failed.",
          ("reason",), ()),

@@ -196,6 +196,26 @@ _RESOURCES = Row(
                 ),
             ),
         ),
+        Panel(
+            "disk", "Disks in use",
+            "Share in use of the file systems of the working directory, of / and of the server's data. "
+            "A full one stops writes.",
+            Unit.RATIO,
+            (
+                Query(
+                    total(
+                        series("system.filesystem.utilization", JOB),
+                        by=("instance", "system.filesystem.mountpoint"), op="max",
+                    ),
+                    legend("instance", "system.filesystem.mountpoint"),
+                ),
+                Query(
+                    total(series("watchkeeper.server.disk.utilization"), by=("instance",), op="max"),
+                    legend("instance") + " data directory",
+                ),
+            ),
+            width=12, thresholds=(Threshold(0.8, "warning"), Threshold(0.95, "critical")),
+        ),
     ),
 )  # fmt: skip
 

@@ -119,6 +119,23 @@ _INGESTION = Row(
             ),
             width=4, stacked=True,
         ),
+        Panel(
+            "pipeline-failures", "Failed runs of pipelines",
+            "Share of each pipeline's runs that ended in an error.",
+            Unit.RATIO,
+            (
+                Query(
+                    share(
+                        count(
+                            "pipeline.run.duration", JOB, where("error.type", "!=", ""), by=(_NAME,)
+                        ),
+                        count("pipeline.run.duration", JOB, by=(_NAME,)),
+                    ),
+                    legend(_NAME),
+                ),
+            ),
+            width=12, thresholds=(Threshold(0.05, "warning"), Threshold(0.5, "critical")),
+        ),
     ),
 )  # fmt: skip
 

@@ -1,4 +1,4 @@
-"""Writes the rendered files that are committed below ``deploy/``."""
+"""Writes the rendered files that are committed, below ``deploy/`` and beside the rules' tests."""
 
 from __future__ import annotations
 
@@ -8,10 +8,13 @@ from watchkeeper.define.dashboards.shipped import DASHBOARDS
 from watchkeeper.define.render import grafana
 from watchkeeper.define.render.prometheus import Links, rule_file
 from watchkeeper.define.rules import shipped_rules
+from watchkeeper.define.slo import slo_rules
+from watchkeeper.define.slofile import read_slos
 
 __all__ = ["files", "write"]
 
 _HEAD = "# Rendered from watchkeeper's definitions; change those, then render again.\n"
+_TESTED = "src/watchkeeper/define/ruletests/rules"
 
 
 def files() -> dict[str, str]:
@@ -22,6 +25,16 @@ def files() -> dict[str, str]:
     links = Links.to_grafana()
     rules = rule_file(shipped_rules("production"), links=links, keep_firing_for=False)
     rendered["deploy/prometheus/rules/watchkeeper.yml"] = _HEAD + rules
+    # The rules' unit tests are part of the package. Each names one group's file, since promtool
+    # evaluates every rule that it is given, at every step.
+    for group in shipped_rules("production"):
+        name = group.name.removeprefix("watchkeeper-")
+        text = rule_file((group,), links=links, keep_firing_for=False)
+        rendered[f"{_TESTED}/{name}.yml"] = _HEAD + text
+    example = (Path(__file__).parents[1] / "ruletests" / "slo.example.yml").read_text("utf-8")
+    slos = read_slos(example, "slo.example.yml", lambda _: None)
+    text = rule_file(slo_rules(slos), links=links, keep_firing_for=False)
+    rendered[f"{_TESTED}/slo.yml"] = _HEAD + text
     return rendered
 
 

@@ -48,7 +48,19 @@ def rule_file(
     """
     target = links or Links()
     document = {"groups": [_group(group, target, keep_firing_for) for group in groups]}
-    return yaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=10_000)
+    return yaml.dump(document, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=10_000)
+
+
+class _Dumper(yaml.SafeDumper):
+    """Writes a text of several lines as such, so that a long expression can be read."""
+
+
+def _text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
+    style = "|" if "\n" in text else None
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
+
+
+_Dumper.add_representer(str, _text)
 
 
 def _group(group: RuleGroup, links: Links, keep_firing_for: bool) -> dict[str, Any]:  # noqa: FBT001 - private

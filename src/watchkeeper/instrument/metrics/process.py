@@ -1,4 +1,4 @@
-"""What the process itself uses: CPU, memory, threads, files, garbage collections.
+"""What the process itself uses: CPU, memory, threads, files, disks, garbage collections.
 
 Read from ``/proc`` where it exists, so that no further package is needed. Elsewhere memory is the
 peak that ``resource`` knows, and the counts that cannot be had are left out.
@@ -10,6 +10,7 @@ import gc
 import os
 import platform
 import resource
+import shutil
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -55,6 +56,7 @@ def register_process_metrics(
         ("process.unix.file_descriptor.count", _files),
     ):
         metrics.gauge(name).collect_from(collect)
+    metrics.gauge("system.filesystem.utilization").collect_from(_disks)
     metrics.gauge("process.uptime").collect_from(
         lambda: {(): _age() or (clock.monotonic_ns() - started_ns) / 1e9}
     )
@@ -149,6 +151,21 @@ def _files() -> Mapping[tuple[str, ...], float]:
         except OSError:
             continue
     return {}
+
+
+def _disks() -> Mapping[tuple[str, ...], float]:
+    found: dict[tuple[str, ...], float] = {}
+    for folder in (Path("/"), Path()):
+        try:
+            place = folder.resolve()
+            usage = shutil.disk_usage(place)
+        except OSError:
+            continue  # the working directory was removed
+        while not place.is_mount():
+            place = place.parent
+        # What is kept for the superuser counts as neither used nor free, as df shows it.
+        found[(str(place),)] = usage.used / ((usage.used + usage.free) or 1)
+    return found
 
 
 def _age() -> float | None:
