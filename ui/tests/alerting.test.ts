@@ -219,12 +219,13 @@ test("how far an escalation has come is said in words", () => {
   assert.equal(toldOf({ round: 2, step: 0 }), "all of round 1");
 });
 
-test("incidents that nobody has come first", () => {
+test("incidents that nobody has come first, and of these the ones that page", () => {
   const found = orderedIncidents([
     { ...INCIDENT, id: "done", state: "resolved", opened_ms: NOW + 2 },
     { ...INCIDENT, id: "held", state: "acknowledged", opened_ms: NOW + 1 },
     { ...INCIDENT, id: "old", opened_ms: NOW - 1 },
+    { ...INCIDENT, id: "ticket", severities: ["ticket"], opened_ms: NOW + 3 },
     INCIDENT,
   ]);
-  assert.deepEqual(found.map(({ id }) => id), ["a1", "old", "held", "done"]);
+  assert.deepEqual(found.map(({ id }) => id), ["a1", "old", "ticket", "held", "done"]);
 });

@@ -6,11 +6,19 @@ import { matchersFor, matcherText } from "./matchers.ts";
 
 type Labels = Readonly<Record<string, string>>;
 
-/** Open ones that nobody has first, then those that somebody has, then the resolved; newest first. */
+/**
+ * Open ones that nobody has first, then those that somebody has, then the resolved; of the open
+ * ones first those that page, else the newest.
+ */
 export function orderedIncidents(incidents: readonly Incident[]): Incident[] {
   const states = ["triggered", "acknowledged", "resolved"];
+  const pages = ({ state, severities }: Incident): boolean =>
+    state !== "resolved" && severities.some((name) => name === "page" || name === "critical");
   return [...incidents].sort(
-    (a, b) => states.indexOf(a.state) - states.indexOf(b.state) || b.opened_ms - a.opened_ms,
+    (a, b) =>
+      states.indexOf(a.state) - states.indexOf(b.state) ||
+      Number(pages(b)) - Number(pages(a)) ||
+      b.opened_ms - a.opened_ms,
   );
 }
 
