@@ -53,6 +53,9 @@ def test_an_incident_tells_what_was_done(visit: Visit, tmp_path: Path) -> None:
     row(page, "DatabaseDown").get_by_test_id("incident-link").click()
     head = page.get_by_test_id("incident-head")
     expect(head).to_have_attribute("data-state", "triggered")
+    told = page.get_by_test_id("notification").first
+    expect(told).to_contain_text("team")
+    expect(told).to_contain_text("HTTP 200")
     page.get_by_test_id("act-acknowledge").click()
     page.get_by_test_id("act-name").fill("Ben")
     page.get_by_test_id("act-send").click()

@@ -57,6 +57,7 @@ export interface Notification {
   readonly labels: Record<string, string>;
   readonly status: string;
   readonly receiver: string;
+  readonly group_key?: string;
   readonly created_ms: number;
   readonly sent_ms: number | null;
   readonly attempts: number;

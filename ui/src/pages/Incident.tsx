@@ -2,11 +2,13 @@
 
 import type { ComponentChildren } from "preact";
 import { incident as ask, type IncidentAlert, markdownAddress, type WholeIncident } from "../api/incidents.ts";
+import { type Notification, notifications } from "../api/own.ts";
 import { formatAge, formatMoment } from "../lib/format.ts";
 import { nextOf, silenceFilter, toldOf } from "../lib/incidents.ts";
 import { linkTo } from "../lib/route.ts";
 import { LabelChips } from "../parts/alerts/LabelChips.tsx";
 import { Links } from "../parts/alerts/Links.tsx";
+import { Notifications } from "../parts/alerts/Notifications.tsx";
 import { Severity } from "../parts/alerts/Severity.tsx";
 import { Act } from "../parts/incidents/Act.tsx";
 import { IncidentState } from "../parts/incidents/IncidentRow.tsx";
@@ -19,6 +21,9 @@ import { usePlace } from "../state/location.ts";
 import { usePolled } from "../state/polled.ts";
 import { person } from "../state/person.ts";
 import { useStore } from "../state/store.ts";
+
+const LISTED = 1_000;
+const OLDER_MS = 60_000;
 
 export function IncidentPage({ id }: { readonly id: string }) {
   const now = useBeat(5);
@@ -50,6 +55,8 @@ function Whole({ incident, now }: { readonly incident: WholeIncident; readonly n
   const me = useStore(person);
   const { params } = usePlace();
   const next = nextOf(incident, now);
+  const told = usePolled((signal) => notifications(LISTED, signal), now, "notifications");
+  const ofGroup = (told.data ?? []).filter((each) => isOf(each, incident));
   return (
     <>
       <section class={`panel incident-head incident-${state}`} data-testid="incident-head" data-state={state}>
@@ -110,11 +117,11 @@ function Whole({ incident, now }: { readonly incident: WholeIncident; readonly n
           <h2>Who was told</h2>
         </div>
         <div class="panel scroll-x">
-          {incident.pages.length > 0 ? (
-            <ToldTable pages={incident.pages} now={now} />
-          ) : (
-            <Empty title="The escalation told nobody">
-              <span>The group’s own receiver may have been told: that is under Notifications.</span>
+          {incident.pages.length > 0 && <ToldTable pages={incident.pages} now={now} />}
+          {ofGroup.length > 0 && <Notifications entries={ofGroup} name="" now={now} />}
+          {incident.pages.length + ofGroup.length === 0 && (
+            <Empty title="Nobody was told yet">
+              <span>Messages of the escalation and of the group’s receiver appear here.</span>
             </Empty>
           )}
         </div>
@@ -133,6 +140,13 @@ function Whole({ incident, now }: { readonly incident: WholeIncident; readonly n
       </section>
     </>
   );
+}
+
+/** Whether a receiver of the route was told this of the incident. */
+function isOf({ group_key: key, created_ms: at }: Notification, incident: WholeIncident): boolean {
+  if (incident.source !== "rules" || key !== incident.group_key) return false;
+  // The message may be a moment older than the incident that it opens.
+  return at >= incident.opened_ms - OLDER_MS && at <= (incident.resolved_ms ?? at) + OLDER_MS;
 }
 
 function Fact({ name, children }: { readonly name: string; readonly children: ComponentChildren }) {
