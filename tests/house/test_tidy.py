@@ -90,6 +90,21 @@ def test_no_work_is_left_marked() -> None:
     assert wrong == []
 
 
+def test_no_conflict_is_left_unresolved() -> None:
+    """No text file holds the marks that a merge leaves where it needs a decision."""
+    wrong = [
+        name
+        for name in tracked()
+        if name.endswith((".md", ".py", ".toml", ".txt", ".yml", ".ts", ".tsx", ".css", ".sh"))
+        and (ROOT / name).exists()
+        and re.search(
+            r"^(<{7}|>{7}) ", (ROOT / name).read_text(encoding="utf-8"), flags=re.MULTILINE
+        )
+    ]
+
+    assert wrong == []
+
+
 def test_a_suppressed_rule_is_named() -> None:
     """Each ``noqa`` and ``type: ignore`` names its code."""
     bare = re.compile(r"#\s*noqa(?!:)|#\s*type:\s*ignore(?!\[)")

@@ -22,7 +22,7 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from prometheus_client import CollectorRegistry, Counter, start_http_server
 
 from watchkeeper.clock import SystemClock
-from watchkeeper.errors import RuleFileError, SettingError, StartError
+from watchkeeper.errors import RuleFileError, SettingError, StartError, WatchkeeperError
 from watchkeeper.server.run import bind, build
 from watchkeeper.server.settings import ServerSettings
 from watchkeeper.testing.processes import wait_until
@@ -160,6 +160,21 @@ def test_only_loopback(tmp_path: Path, host: str) -> None:
     """Without authentication no other host than loopback is accepted."""
     with pytest.raises(SettingError, match="loopback"):
         ServerSettings(data_dir=tmp_path, targets_dir=tmp_path, host=host)
+
+
+def test_a_sender_that_cannot_be_made_lets_the_directory_go(tmp_path: Path) -> None:
+    """A template that fails in an ``alertmanager.yml`` ends the start, and holds nothing."""
+    routes = tmp_path / "alertmanager.yml"
+    slack = "slack_configs: [{api_url: 'http://127.0.0.1:9/x', text: '{{ nothing }}'}]"
+    text = f"route: {{receiver: a}}\nreceivers: [{{name: a, {slack}}}]\n"
+    routes.write_text(text)
+    settings = ServerSettings(
+        data_dir=tmp_path / "data", targets_dir=tmp_path / "targets", alertmanager_config=routes
+    )
+    with pytest.raises(WatchkeeperError, match="nothing"):
+        build(settings, clock=SystemClock())
+    routes.write_text(text.replace("{{ nothing }}", "{{ .Status }}"))
+    build(settings, clock=SystemClock()).store.close()
 
 
 def test_a_bad_rule_file_lets_the_directory_go(tmp_path: Path) -> None:

@@ -37,6 +37,7 @@ from watchkeeper.server.alerts.config.model import Config
 from watchkeeper.server.alerts.delivery import Senders
 from watchkeeper.server.alerts.dispatcher import Dispatcher, DispatchParts
 from watchkeeper.server.alerts.escalation.assembly import Escalating, load_book, outlets_of
+from watchkeeper.server.alerts.escalation.model import Escalation
 from watchkeeper.server.alerts.escalation.outlets import Outlets
 from watchkeeper.server.alerts.explain import Explainer
 from watchkeeper.server.alerts.notification import Links, Notification
@@ -92,6 +93,15 @@ class Server:
         self.store = Store.open(
             settings.data_dir, clock=clock, settings=settings.store, metrics=self.metrics
         )
+        try:
+            self._assemble(config, book)
+        except BaseException:
+            # Or the next server would find the directory locked.
+            self.store.close()
+            raise
+
+    def _assemble(self, config: Config, book: Escalation) -> None:
+        settings, clock = self.settings, self.clock
         self.scraper = Scraper(
             self.store,
             self.metrics,
@@ -168,7 +178,6 @@ class Server:
         self.metrics.follow("watchkeeper.server.rule.reload_time", lambda: rules.good_ms / 1000)
         errors = rules.load(self._rule_sources.find())
         if errors:
-            self.store.close()
             raise RuleFileError("; ".join(errors.values()))
         return rules
 
