@@ -162,6 +162,35 @@ def test_only_loopback(tmp_path: Path, host: str) -> None:
         ServerSettings(data_dir=tmp_path, targets_dir=tmp_path, host=host)
 
 
+@pytest.mark.parametrize(
+    "url",
+    [
+        "watch.example",
+        "ftp://watch.example",
+        "https://u:p@watch.example",
+        "https://watch.example?a=1",
+    ],
+)
+def test_an_address_for_links_is_a_whole_address(tmp_path: Path, url: str) -> None:
+    """What cannot be put before a path is refused."""
+    with pytest.raises(SettingError, match="external_url"):
+        ServerSettings(data_dir=tmp_path, targets_dir=tmp_path, external_url=url)
+
+
+def test_links_lead_to_where_people_reach_the_server(tmp_path: Path) -> None:
+    """The given address stands in messages, without it this machine's own."""
+    for given, wanted in (
+        ("https://w.example/x/", "https://w.example/x"),
+        ("", "http://127.0.0.1:8400"),
+    ):
+        settings = ServerSettings(
+            data_dir=tmp_path / "data", targets_dir=tmp_path / "targets", external_url=given
+        )
+        server = build(settings, clock=SystemClock())
+        server.store.close()
+        assert wanted == server.url
+
+
 def test_a_sender_that_cannot_be_made_lets_the_directory_go(tmp_path: Path) -> None:
     """A template that fails in an ``alertmanager.yml`` ends the start, and holds nothing."""
     routes = tmp_path / "alertmanager.yml"

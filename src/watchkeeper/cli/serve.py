@@ -39,6 +39,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     add("--prometheus", default=os.environ.get("WATCHKEEPER_PROMETHEUS_URL", ""), metavar="URL",
         help="evaluate rules on the Prometheus at this address instead of what is stored here "
         "(or WATCHKEEPER_PROMETHEUS_URL)")  # fmt: skip
+    add("--external-url", default="", metavar="URL",
+        help="address under which people reach this server, for links in messages "
+        "(default: http://127.0.0.1:PORT)")  # fmt: skip
     add("--eval-interval", type=float, default=15.0, metavar="S",
         help="seconds between rule evaluations, where a group names none (default: 15)")  # fmt: skip
     add("--alertmanager-config", type=Path, default=None, metavar="FILE",
@@ -64,6 +67,7 @@ def run(args: argparse.Namespace) -> int:
         scrape_interval_s=args.scrape_interval,
         rule_files=tuple(args.rules),
         prometheus_url=args.prometheus,
+        external_url=args.external_url,
         eval_interval_s=args.eval_interval,
         alertmanager_config=args.alertmanager_config,
         escalation_file=args.escalation,

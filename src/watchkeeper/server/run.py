@@ -158,7 +158,8 @@ class Server:
     @property
     def url(self) -> str:
         """Where a browser finds this server."""
-        return f"http://127.0.0.1:{self.settings.port}"
+        outside = self.settings.external_url.rstrip("/")
+        return outside or f"http://127.0.0.1:{self.settings.port}"
 
     def _load_rules(self) -> RuleManager:
         elsewhere = self.settings.prometheus_url

@@ -42,6 +42,9 @@ class ServerSettings:
     prometheus_url: str = field(default="", repr=False)
     """Evaluate rules on the Prometheus at this address; empty: on what is stored here. Its
     credentials, if it has any, are secret."""
+    external_url: str = ""
+    """Address under which people reach this server, for the links in messages: that of a proxy in
+    front of it, for example ``https://watch.example``. Empty: ``http://127.0.0.1:`` and the port."""
     eval_interval_s: float = 15.0
     """Seconds between rule evaluations, where a group names none; from 0.5 to 3600."""
     alertmanager_config: Path | None = None
@@ -66,6 +69,19 @@ class ServerSettings:
                 f"prometheus_url is no address: got the scheme {address.scheme[:20]!r} and the host "
                 f"{(address.hostname or '')[:80]!r}. Accepted: http://HOST:PORT or "
                 "https://HOST. Next: give the address below which /api/v1/query lies."
+            )
+        outside = urlsplit(self.external_url)
+        if self.external_url and (
+            outside.scheme not in {"http", "https"}
+            or not outside.hostname
+            or outside.username is not None
+            or outside.query
+            or outside.fragment
+        ):
+            raise SettingError(
+                f"external_url is no address for links: got the scheme {outside.scheme[:20]!r} and "
+                f"the host {(outside.hostname or '')[:80]!r}. Accepted: http(s)://HOST[:PORT][/PATH] "
+                "without user, query and fragment. Next: give what people type into a browser."
             )
         for name, low, high in (
             ("port", 0, 65535),
