@@ -2,7 +2,7 @@
 
 Each variant of `bench/overhead.py` runs under valgrind's callgrind, all its threads and the delivery of
 its telemetry included, with few requests and with more; the difference belongs to the requests. System
-calls are not counted. Two runs of one version differ by less than one part in a hundred, whatever the
+calls are not counted. Two runs of one version differ by less than two parts in a hundred, whatever the
 machine does beside; time on a shared machine differs by a quarter. Prints a line for each variant, and
 as the last line one JSON object. Takes some minutes. Needs valgrind (a Debian package of that name).
 """
