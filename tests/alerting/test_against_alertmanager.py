@@ -139,14 +139,26 @@ def _ready(url: str) -> bool:
 
 
 def alert(name: str, *, ended: bool = False, **labels: str) -> dict[str, Any]:
-    """Return an alert that began a minute ago, and has ended just now if it has."""
-    now = datetime.now(UTC)
-    shown = {
+    """Return an alert that begins, or has ended, when it is sent."""
+    return {
         "labels": {"alertname": name, **labels},
         "annotations": {"summary": f"{name} it is"},
-        "startsAt": (now - timedelta(minutes=1)).isoformat(),
+        "ended": ended,
     }
-    return {**shown, "endsAt": now.isoformat()} if ended else shown
+
+
+def timed(alerts: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return alerts with times of now: those that begin together are told after one group_wait."""
+    now = datetime.now(UTC)
+    found = []
+    for one in alerts:
+        sent = {name: value for name, value in one.items() if name != "ended"}
+        sent["startsAt"] = now.isoformat()
+        if one["ended"]:
+            sent["startsAt"] = (now - timedelta(milliseconds=1)).isoformat()
+            sent["endsAt"] = now.isoformat()
+        found.append(sent)
+    return found
 
 
 def told(side: Side, count: int) -> Callable[[], bool]:
@@ -174,8 +186,9 @@ def test_both_tell_the_same(sides: tuple[Side, Side]) -> None:
     ]  # fmt: skip
     theirs, ours = sides
     for alerts, count in steps:
+        sent = timed(alerts)
         for side in sides:
-            side.push(alerts)
+            side.push(sent)
         assert theirs.states() == ours.states()
         assert theirs.groups() == ours.groups()
         assert wait_until(told(theirs, count), 15), (theirs.messages(), count)
