@@ -8,10 +8,10 @@ import random
 import uuid
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from urllib.parse import quote
 
 import structlog
-from anyio import to_thread
 
 from watchkeeper.clock import Clock
 from watchkeeper.errors import StoreError, WatchkeeperError
@@ -26,6 +26,7 @@ from watchkeeper.server.alerts.dispatch.silences import Silence
 from watchkeeper.server.alerts.history import interrupted, prune
 from watchkeeper.server.alerts.journal import Journal
 from watchkeeper.server.alerts.notification import Links, Notification
+from watchkeeper.server.alerts.threads import in_thread
 from watchkeeper.server.rules.evaluation import Counts
 from watchkeeper.server.rules.model import AlertEvent
 from watchkeeper.server.rules.persist import Cursor, StateStore
@@ -151,7 +152,7 @@ class Dispatcher:
                 persist.write_inbox(cursor, batch, alerts)
 
         if alerts:
-            await to_thread.run_sync(commit)
+            await in_thread(commit)
             self._fresh = True
             await self._take_in()
             self._woken.set()
@@ -183,7 +184,7 @@ class Dispatcher:
             with self._parts.store.state_write() as cursor:
                 persist.save_silences(cursor, changed)
 
-        await to_thread.run_sync(commit)
+        await in_thread(commit)
         self.engine.silences.take(changed)
 
     async def reload(self, config: Config) -> None:
@@ -309,7 +310,7 @@ class Dispatcher:
     async def _load(self) -> None:
         async with self._lock:
             if not self._loaded:
-                stored = await to_thread.run_sync(self._stored)
+                stored = await in_thread(self._stored)
                 self.engine.restore(*stored, self.now_ms())
                 self._loaded = True
 
@@ -325,11 +326,11 @@ class Dispatcher:
                 return
             self._fresh = False
             try:
-                batches, alerts = await to_thread.run_sync(self._inbox)
+                batches, alerts = await in_thread(self._inbox)
                 if batches:
                     # If the commit fails the inbox still has them, and merging again is harmless.
                     known = self.engine.push(alerts, self.now_ms())
-                    await to_thread.run_sync(self._empty_inbox, known, batches)
+                    await in_thread(partial(self._empty_inbox, known, batches))
             except BaseException:
                 self._fresh = True
                 raise
@@ -362,7 +363,7 @@ class Dispatcher:
                 persist.delete(cursor, gone)
                 prune(cursor)
 
-        await to_thread.run_sync(commit)
+        await in_thread(commit)
 
     async def _alert_page(self, notification: Notification) -> tuple[Links, str]:
         name = notification.group_labels.get("alertname") or notification.common_labels.get(

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-
-from anyio import to_thread
+from functools import partial
 
 from watchkeeper.server.alerts.dispatch.decide import LogEntry, LogKey
 from watchkeeper.server.alerts.dispatch.persist import save_log
 from watchkeeper.server.alerts.history import Row, save_rows
+from watchkeeper.server.alerts.threads import in_thread
 from watchkeeper.server.rules.persist import StateStore
 
 __all__ = ["Journal"]
@@ -49,7 +49,7 @@ class Journal:
             asked, log, rows = self._asked, self._log, self._rows
             self._log, self._rows = {}, {}
             try:
-                await to_thread.run_sync(self._commit, log, rows)
+                await in_thread(partial(self._commit, log, rows))
             except BaseException:
                 self._log = log | self._log
                 newest = list((rows | self._rows).items())[-_ROWS_KEPT_MAX:]

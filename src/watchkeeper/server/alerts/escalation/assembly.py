@@ -21,9 +21,9 @@ from watchkeeper.server.alerts.escalation.model import Escalation
 from watchkeeper.server.alerts.escalation.outlets import Outlet, Outlets
 from watchkeeper.server.alerts.escalation.rows import OutgoingPage
 from watchkeeper.server.alerts.escalation.runner import EscalationRunner
-from watchkeeper.server.alerts.escalation.threads import in_thread
 from watchkeeper.server.alerts.escalation.upstream import AlertmanagerBridge
 from watchkeeper.server.alerts.notification import Links, Notification, Sender
+from watchkeeper.server.alerts.threads import in_thread
 from watchkeeper.server.rules.persist import StateStore
 
 __all__ = ["Escalating", "load_book", "outlets_of"]

@@ -17,8 +17,8 @@ from watchkeeper.server.alerts.escalation.incident import ByPerson, Entry, Incid
 from watchkeeper.server.alerts.escalation.ledger import RULES, Ledger
 from watchkeeper.server.alerts.escalation.outlets import BRIDGE, Upstream, speak
 from watchkeeper.server.alerts.escalation.rows import OutgoingPage, Verdict
-from watchkeeper.server.alerts.escalation.threads import in_thread
 from watchkeeper.server.alerts.notification import Links, Notification
+from watchkeeper.server.alerts.threads import in_thread
 from watchkeeper.vocabulary.limits import limit
 
 __all__ = ["EscalationRunner"]
