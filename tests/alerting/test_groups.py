@@ -8,13 +8,14 @@ import pytest
 from tests.alerting.play import Play, config, hook, ms, root
 
 from watchkeeper.server.alerts.config.model import Matcher, Route
+from watchkeeper.server.alerts.config.route import matching_routes
 from watchkeeper.server.alerts.dispatch.alerts import (
     ActiveAlert,
     AlertTable,
     LabelsOrder,
     fingerprint,
 )
-from watchkeeper.server.alerts.dispatch.groups import GroupTable, labels_text, routes_for
+from watchkeeper.server.alerts.dispatch.groups import GroupTable, labels_text
 
 
 def route(receiver: str, *routes: Route, team: str = "", **more: Any) -> Route:
@@ -42,7 +43,7 @@ TREE = route(
 )
 def test_an_alert_goes_down_the_tree(labels: dict[str, str], expected: list[str]) -> None:
     """The deepest match of the first child that matches takes it, and of more after continue."""
-    assert expected == [node.receiver for node in routes_for(TREE, labels)]
+    assert expected == [node.receiver for node in matching_routes(TREE, labels)]
 
 
 def test_a_group_is_called_as_alertmanager_calls_it() -> None:

@@ -32,7 +32,8 @@ from watchkeeper.errors import (
     SettingError,
     StartError,
 )
-from watchkeeper.server.alerts.assembly import build_senders, load_routes, within
+from watchkeeper.server.alerts.assembly import load_routes
+from watchkeeper.server.alerts.config.intervals import contains
 from watchkeeper.server.alerts.config.model import Config
 from watchkeeper.server.alerts.delivery import Senders
 from watchkeeper.server.alerts.dispatcher import Dispatcher, DispatchParts
@@ -41,6 +42,7 @@ from watchkeeper.server.alerts.escalation.model import Escalation
 from watchkeeper.server.alerts.escalation.outlets import Outlets
 from watchkeeper.server.alerts.explain import Explainer
 from watchkeeper.server.alerts.notification import Links, Notification
+from watchkeeper.server.alerts.receivers import build_senders
 from watchkeeper.server.api import (
     alertmanager,
     alerts,
@@ -119,7 +121,7 @@ class Server:
                 counts=self.metrics,
                 clock=clock,
                 build_senders=self._build_senders,
-                within=within,
+                within=contains,
                 external_url=self.url,
                 explain=self.explainer.of,
                 escalate=self._escalate,

@@ -1,23 +1,17 @@
-"""Where alerts go when nobody wrote an ``alertmanager.yml``, and the senders of a configuration."""
+"""Where alerts go when nobody wrote an ``alertmanager.yml``."""
 
 from __future__ import annotations
 
 import json
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlsplit
 
 from watchkeeper.errors import SettingError
-from watchkeeper.server.alerts.config.intervals import contains
 from watchkeeper.server.alerts.config.loader import load_config_file, load_config_text
 from watchkeeper.server.alerts.config.model import Config, Integration, Receiver
-from watchkeeper.server.alerts.delivery import SenderKey
-from watchkeeper.server.alerts.notification import Sender
-from watchkeeper.server.alerts.receivers import build
-from watchkeeper.server.alerts.receivers.log import LogSender
 
-__all__ = ["build_senders", "default_config", "load_routes", "within"]
+__all__ = ["default_config", "load_routes"]
 
 _LOOPBACK = {"127.0.0.1", "localhost", "::1"}
 
@@ -81,27 +75,3 @@ def _check(url: str) -> None:
             "the Slack webhook's address cannot be used: got a secret that is not shown. "
             "Accepted: https://hooks.slack.com/services/… . Next: correct slack_webhook_url."
         )
-
-
-def within(interval: Any, now_ms: int) -> bool:
-    """Tell whether a value of `Config.time_intervals` contains *now_ms*."""
-    return contains(interval, now_ms)
-
-
-def build_senders(config: Config) -> dict[SenderKey, Sender]:
-    """Return a sender for each integration of *config*, the log among them.
-
-    Raises:
-        SettingError: As `watchkeeper.server.alerts.receivers.build.build_senders`.
-    """
-    logs: dict[SenderKey, Sender] = {}
-    others: dict[str, Receiver] = {}
-    for name, receiver in config.receivers.items():
-        kept = tuple(one for one in receiver.integrations if one.kind != "log")
-        others[name] = replace(receiver, integrations=kept)
-        logs |= {
-            (name, one.kind, one.index): LogSender()
-            for one in receiver.integrations
-            if one.kind == "log"
-        }
-    return {**build.build_senders(replace(config, receivers=others)), **logs}

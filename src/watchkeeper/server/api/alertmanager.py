@@ -19,9 +19,10 @@ from starlette.routing import Route
 from watchkeeper.errors import MatcherError, SilenceError, StoreError
 from watchkeeper.server.alerts.config.matchers import parse_matcher
 from watchkeeper.server.alerts.config.model import Matcher
+from watchkeeper.server.alerts.config.route import matching_routes
 from watchkeeper.server.alerts.dispatch.alerts import ActiveAlert, LabelsOrder, pushed
 from watchkeeper.server.alerts.dispatch.engine import Engine, Status, alert_order
-from watchkeeper.server.alerts.dispatch.groups import Group, routes_for
+from watchkeeper.server.alerts.dispatch.groups import Group
 from watchkeeper.server.alerts.dispatch.inhibit import matched
 from watchkeeper.server.alerts.dispatch.silences import Silence
 from watchkeeper.server.alerts.dispatcher import Dispatcher
@@ -176,7 +177,9 @@ class _Api:
         for alert in engine.alerts:
             if alert.resolved(now_ms):
                 continue
-            receivers = [node.receiver for node in routes_for(engine.config.route, alert.labels)]
+            receivers = [
+                node.receiver for node in matching_routes(engine.config.route, alert.labels)
+            ]
             status = engine.status(alert.labels, now_ms)
             if any(map(wanted.takes_receiver, receivers)) and wanted.takes(alert, status):
                 found.append(alert_json(alert, status, receivers, self._open_end_ms(now_ms)))

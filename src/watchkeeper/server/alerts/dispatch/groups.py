@@ -7,31 +7,14 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from watchkeeper.server.alerts.config.model import Route
+from watchkeeper.server.alerts.config.route import matching_routes
 from watchkeeper.server.alerts.dispatch.alerts import ActiveAlert
-from watchkeeper.server.alerts.dispatch.inhibit import matched
 from watchkeeper.vocabulary.limits import limit
 
-__all__ = ["REFUSED", "Group", "GroupTable", "group_labels", "labels_text", "routes_for"]
+__all__ = ["REFUSED", "Group", "GroupTable", "group_labels", "labels_text"]
 
 REFUSED = "groups_full"
 """The reason under which alerts that found no room for their group are counted."""
-
-
-def routes_for(route: Route, labels: Mapping[str, str]) -> list[Route]:
-    """Return the nodes of the tree under *route* that alerts with *labels* go to.
-
-    Depth first: the first child that matches takes the alert, further ones only while each
-    says ``continue``; a node without a matching child takes it itself.
-    """
-    if not matched(route.matchers, labels):
-        return []
-    found: list[Route] = []
-    for child in route.routes:
-        below = routes_for(child, labels)
-        found += below
-        if below and not child.continue_:
-            break
-    return found or [route]
 
 
 def group_labels(route: Route, labels: Mapping[str, str]) -> dict[str, str]:
@@ -103,7 +86,7 @@ class GroupTable:
 
         A new group is due after ``group_wait``, at once if the alert is older than that.
         """
-        for route in routes_for(self.root, alert.labels):
+        for route in matching_routes(self.root, alert.labels):
             group = self._group(route, alert, now_ms)
             group.alerts[alert.fingerprint] = alert
             if not group.flushed and alert.starts_ms + route.group_wait_ms < now_ms:
